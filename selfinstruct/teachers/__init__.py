@@ -57,7 +57,8 @@ class Usage:
 class Completion:
     """One answer. `finish_reason`: stop (ended by itself), length (cut at max_tokens), filtered (the provider's
     filter), rejected (the provider refuses this very request for good, e.g. too long; `refusal` says why).
-    `refusal` is the provider's own refusal text, where it has such a field. `model` is what the provider says answered.
+    `refusal` is the provider's own refusal text, where it has such a field. `model` is what the provider says answered,
+    `key` the request that it answers, set once it is filed.
     """
 
     text: str
@@ -65,6 +66,7 @@ class Completion:
     usage: Usage = Usage()
     model: str = ""
     refusal: str | None = None
+    key: str = ""
 
 
 @runtime_checkable

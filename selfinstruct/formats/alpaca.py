@@ -1,0 +1,57 @@
+"""Alpaca rows (Taori et al. 2023): `instruction`, `input`, `output`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, BinaryIO
+
+from selfinstruct.errors import DataError
+from selfinstruct.sample import Sample
+
+COLUMNS = ("instruction", "input", "output")
+
+
+def sample(row: Mapping[str, Any]) -> Sample:
+    """A one-turn sample. A row without `output` waits for its answer; other columns go to `meta`.
+
+    A missing, null or empty `input` all mean that the task has none. Raises DataError without place.
+    """
+    instruction, input, output = (row.get(name) for name in COLUMNS)
+    if not isinstance(instruction, str) or not instruction.strip():
+        seen = "is missing" if "instruction" not in row else f"is {_shown(instruction)}"
+        raise DataError(f"`instruction` {seen}", "every row needs an instruction that is text and not empty")
+    for name, value in (("input", input), ("output", output)):
+        if value is not None and not isinstance(value, str):
+            raise DataError(
+                f"`{name}` is {_shown(value)}", f"`{name}` must be text; write numbers and lists as text"
+            )
+    meta = {key: value for key, value in row.items() if key not in COLUMNS}
+    return Sample.of(instruction, input or "", output, meta=meta)
+
+
+def row(sample: Sample) -> dict[str, str]:
+    """The three columns. Raises DataError if the sample is more than one question and its answer."""
+    if [message.role for message in sample.messages] != ["user", "assistant"]:
+        roles = ", ".join(message.role for message in sample.messages)
+        raise DataError(
+            f"sample {sample.id} holds more than one question and its answer (roles: {roles})",
+            "the alpaca format has one turn and no system message: use `formats: [messages, parquet]`",
+        )
+    return {"instruction": sample.instruction, "input": sample.input, "output": sample.output}
+
+
+def write(samples: Iterable[Sample], file: BinaryIO) -> None:
+    """One JSON array in the layout of the published file: four spaces, and readable in every script."""
+    before = b"[\n    "
+    for each in samples:
+        # A JSON text has no line ends inside strings, so indenting its lines changes no value.
+        text = json.dumps(row(each), indent=4, ensure_ascii=False).replace("\n", "\n    ")
+        file.write(before + text.encode("utf-8"))
+        before = b",\n    "
+    file.write(b"[]" if before.startswith(b"[") else b"\n]")
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else text[:40] + "…"

@@ -1,0 +1,153 @@
+"""The index: a pool of texts that answers whether another one is new."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, get_args
+
+from rapidfuzz.distance import LCSseq
+
+from selfinstruct.errors import ConfigError, DataError, nearest
+from selfinstruct.novelty import snapshot
+from selfinstruct.novelty.join import Join
+from selfinstruct.novelty.rouge import fmeasure, rank
+from selfinstruct.novelty.vocabulary import Block, Code, Tokens, Vocabulary, pack
+
+_TEXTS = 512  # in one block: more share the fixed costs of the array operations, but each meets all others
+_CHARACTERS = 1 << 18  # in one block of long texts
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A stored text and its ROUGE-L F-measure, in [0, 1], with the text that was asked about."""
+
+    score: float
+    text: str
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Similar:
+    """The most similar texts, best first, and the mean ROUGE-L over the whole pool (0 when it is empty)."""
+
+    top: list[Match]
+    mean: float
+
+
+class NoveltyIndex:
+    """A pool of texts, in order, and the ROUGE-L test against all of it.
+
+    A text is rejected when its score with any stored text is above `threshold` (`strict`, as in the code of
+    Self-Instruct and Alpaca), or at it too (`strict=False`, as in the Self-Instruct paper). The decisions are exactly
+    those of comparing with every stored text, in order; nothing is approximated.
+
+    `tokens="words"` compares words in any script (`selfinstruct.text.words`); a text without any is compared by its
+    visible characters, and an empty one equals other empty ones. `tokens="rouge"` decides exactly as rouge_score 0.1.2
+    without stemmer: its tokens are runs of ASCII letters and digits, so that a text in most other scripts has none,
+    scores 0 with everything, and is always new. `tokenless` counts the texts given to `add` or `add_if_new` and their
+    bulk forms that had no token by the chosen rule.
+
+    Memory: the texts themselves, and about 300 bytes for each of instruction length. Not for use from two threads.
+
+    Raises `ConfigError` for a threshold outside (0, 1] or an unknown `tokens`.
+    """
+
+    def __init__(self, threshold: float = 0.7, *, strict: bool = True, tokens: Tokens = "words") -> None:
+        if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold <= 1:
+            raise ConfigError(
+                f"novelty threshold is {threshold!r}: it must be a number above 0 and at most 1",
+                "Self-Instruct and Alpaca use 0.7; a lower threshold rejects more",
+            )
+        if tokens not in get_args(Tokens):
+            raise ConfigError(f"novelty tokens are {tokens!r}", nearest(str(tokens), get_args(Tokens)))
+        self.threshold = float(threshold)
+        self.strict = bool(strict)
+        self.tokens = tokens
+        self.tokenless = 0
+        # In the same floats, `score >= bar` decides as `score > threshold` or `score >= threshold`.
+        self._bar = math.nextafter(self.threshold, 2) if self.strict else self.threshold
+        self._vocabulary = Vocabulary(tokens)
+        self._join = Join(self.threshold)
+        self._texts: list[str] = []
+        self._ids: list[str | None] = []
+        self._codes: list[Code] = []
+
+    def __len__(self) -> int:
+        """The number of stored texts."""
+        return len(self._texts)
+
+    def add_if_new(self, text: str, id: str | None = None) -> Match | None:
+        """None if the text was new, and it is now stored; else the stored text that is most similar to it (the
+        earliest of those with the highest score), and nothing is stored. Raises `DataError` if it is not text."""
+        return self.add_all([text], [id])[0]
+
+    def add_all(self, texts: Iterable[str], ids: Iterable[str | None] | None = None) -> list[Match | None]:
+        """`add_if_new` for each text in order, with the same answers and several times faster."""
+        return [match for block in _blocks(texts, ids) for match in self._offer(*block)]
+
+    def add(self, text: str, id: str | None = None) -> None:
+        """Store the text without the test: seeds and references."""
+        self.extend([text], [id])
+
+    def extend(self, texts: Iterable[str], ids: Iterable[str | None] | None = None) -> None:
+        """`add` for each text."""
+        for block, names in _blocks(texts, ids):
+            self._store(self._encode(block, learn=True), block, names)
+
+    def match(self, text: str) -> Match | None:
+        """What `add_if_new` would answer; stores nothing."""
+        block = self._encode(_checked([text]), learn=False)
+        pairs = self._join.pairs(block, self._join.place(block))
+        return self._best(block.codes[0], zip(pairs.texts.tolist(), pairs.need.tolist(), strict=True))
+
+    def similar(self, texts: Iterable[str], k: int = 10, *, before: Sequence[int] | None = None) -> list[Similar]:
+        """The k most similar stored texts of each text, and its mean score, whatever the threshold.
+
+        With `before`, text i is compared only with the first before[i] stored texts: Self-Instruct and Alpaca keep
+        with each accepted instruction its scores with the pool as it stood. Compares every pair, some 20 ns each in
+        bulk, so give many texts at once. Among equal scores the earlier text comes first.
+        """
+        texts = _checked(texts)
+        limits = [len(self)] * len(texts) if before is None else list(before)
+        if len(limits) != len(texts) or not all(0 <= limit <= len(self) for limit in limits):
+            raise DataError(f"`before` must hold one number from 0 to {len(self)} for each of {len(texts)} texts")
+        if k < 0:
+            raise ConfigError(f"k is {k}: it can't be negative")
+        codes = self._encode(texts, learn=False).codes
+        return [
+            Similar([self._as_match(score, i) for i, score in zip(r.texts, r.scores, strict=True)], r.mean)
+            for r in rank(codes, self._codes, limits, k)
+        ]
+
+    def save(self, path: str | Path) -> None:
+        """Write the index to one .npz file, whole or not at all."""
+        header = {
+            "rules": self._vocabulary.rules,
+            "tokens": self.tokens,
+            "threshold": self.threshold,
+            "strict": self.strict,
+            "tokenless": self.tokenless,
+            "ids": self._ids,
+        }
+        snapshot.write(Path(path), snapshot.Snapshot(header, self._texts, list(self._vocabulary.numbers), self._codes))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The index that `save` wrote. Raises `DataError` when the file is none, is damaged, or was written by
+        another version or under other rules of tokenisation."""
+        saved = snapshot.read(Path(path))
+        header = saved.header
+        index = cls(header["threshold"], strict=header["strict"], tokens=header["tokens"])
+        if header["rules"] != index._vocabulary.rules:
+            raise DataError(
+                f"{path}: its texts were cut into tokens by the rules `{header['rules']}`, "
+                f"and this version has `{index._vocabulary.rules}`",
+                "build the index anew from the texts",
+            )
+        index.tokenless = header["tokenless"]
+        index._vocabulary.numbers = {token: number for number, token in enumerate(saved.vocabulary)}
+        index._store(saved.block(), saved.texts, header["ids"])
+        return index

@@ -1,0 +1,106 @@
+"""Texts to numbers: how a text is cut into tokens, and the token's number, from which everything else is made."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfinstruct.text import WORDS_VERSION, symbols, words
+
+Tokens = Literal["words", "rouge"]
+# A text as rapidfuzz compares it: one character per token, or plain numbers once Unicode has no more characters.
+Code = str | tuple[int, ...]
+
+_ROUGE = re.compile("[a-z0-9]+")
+_SURROGATES = 0xD800  # code points that a decoder refuses: numbers from here on are moved up by _GAP
+_GAP = 0x800
+_CHARACTERS = 0x110000 - _GAP
+_ONE = np.uint64(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Consecutive texts as arrays. `numbers` holds the token numbers of all texts one after the other and `rows` the
+    text that each belongs to; text i has `lengths[i]` of them, from `starts[i]` on. `maps` holds two words of 64 bits
+    per text: bit k of the 128 is set when the text has a token whose number is k modulo 128."""
+
+    codes: list[Code]
+    lengths: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    maps: NDArray[np.uint64]
+
+
+class Vocabulary:
+    """Numbers tokens as they come; within one batch, the more frequent first. So a higher number means a rarer token
+    (nearly), and the frequent ones are Latin-1 characters, which rapidfuzz compares fastest."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
+        self.numbers: dict[str, int] = {}
+
+    @property
+    def rules(self) -> str:
+        """The rules that cut the texts; words depend on the Unicode tables of this Python."""
+        return "rouge" if self.tokens == "rouge" else f"words {WORDS_VERSION}, Unicode {unicodedata.unidata_version}"
+
+    def cut(self, text: str) -> tuple[list[str], bool]:
+        """The tokens of `text`, and whether it has any by the rules.
+
+        `rouge` is rouge_score's default tokenizer. A text without words is compared by its visible characters, and an
+        empty one by a single token of its own, so that it equals other empty texts.
+        """
+        if self.tokens == "rouge":
+            found = _ROUGE.findall(text.lower())
+            return found, bool(found)
+        found = words(text)
+        return (found, True) if found else (symbols(text) or [""], False)
+
+    def encode(self, texts: Sequence[list[str]], *, learn: bool) -> Block:
+        """Texts given as tokens. Without `learn`, unknown tokens get numbers for this block only."""
+        flat = list(chain.from_iterable(texts))
+        known = self.numbers
+        fresh = Counter(token for token in flat if token not in known)
+        new = dict(zip((token for token, _ in fresh.most_common()), range(len(known), len(known) + len(fresh)), strict=True))
+        if learn:
+            known.update(new)
+        elif new:
+            known = {token: known.get(token, -1) for token in flat} | new
+        numbers = np.fromiter(map(known.__getitem__, flat), np.int64, len(flat))
+        lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+        return pack(numbers, lengths)
+
+
+def pack(numbers: NDArray[np.int64], lengths: NDArray[np.int64]) -> Block:
+    """A block from its token numbers and the number of tokens of each text."""
+    ends = lengths.cumsum()
+    starts = ends - lengths
+    rows = np.arange(len(lengths)).repeat(lengths)
+    maps = np.zeros(2 * len(lengths), np.uint64)
+    np.bitwise_or.at(maps, 2 * rows + (numbers >> 6 & 1), _ONE << (numbers & 63).view(np.uint64))
+    points = numbers
+    highest = int(numbers.max()) if len(numbers) else 0
+    if highest >= _SURROGATES:
+        points = np.where(numbers < _SURROGATES, numbers, numbers + _GAP)
+    bounds = zip(starts.tolist(), ends.tolist(), strict=True)
+    codes: list[Code]
+    if highest < _CHARACTERS:
+        whole = points.astype("<u4").tobytes().decode("utf-32-le")
+        codes = [whole[a:b] for a, b in bounds]
+    else:
+        plain = points.tolist()
+        codes = [_code(tuple(plain[a:b])) for a, b in bounds]
+    return Block(codes, lengths, starts, rows, numbers, maps.reshape(-1, 2))
+
+
+def _code(points: tuple[int, ...]) -> Code:
+    return "".join(map(chr, points)) if max(points, default=0) < _CHARACTERS + _GAP else points

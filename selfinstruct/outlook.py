@@ -1,0 +1,50 @@
+"""What a step expects to do, for `selfinstruct plan`: figures, each with where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from selfinstruct.run import Place
+
+CHARS_PER_TOKEN = 4.89  # mean over the rows of Alpaca with a GPT-4 tokenizer
+
+
+def tokens(text: str) -> int:
+    """Tokens of a text, by its length."""
+    return round(len(text) / CHARS_PER_TOKEN)
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is expected to arrive at a step: `rows` rows, each of `row_tokens` tokens on average."""
+
+    place: Place
+    rows: int = 0
+    row_tokens: int = 73  # an Alpaca row: instruction 12, input 13 (where there is one), output 55 on average
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a step is expected to do with them. Tokens are totals over its calls; `ceiling_calls` and `ceiling_output`
+    are what can't be exceeded.
+    """
+
+    rows: int
+    row_tokens: int | None = None
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    ceiling_calls: int = 0
+    ceiling_output: int = 0
+    role: str = "teacher"
+    source: str = ""
+
+    def scaled(self, factor: float) -> Self:
+        return replace(
+            self,
+            calls=round(self.calls * factor),
+            input_tokens=round(self.input_tokens * factor),
+            output_tokens=round(self.output_tokens * factor),
+        )

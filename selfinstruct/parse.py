@@ -1,0 +1,207 @@
+"""Completions to values. Each function returns what was asked for or raises ParseError; nothing is guessed.
+
+A part that can't be read never spoils its neighbours: the list parsers return a ParseError in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+from selfinstruct.errors import ParseError
+from selfinstruct.teachers import Completion
+
+
+class Task(NamedTuple):
+    """One task as a teacher wrote it."""
+
+    instruction: str
+    input: str
+    output: str
+
+
+def usable(completion: Completion) -> str:
+    """The text of an answer that ended by itself. Raises ParseError when it did not, or is empty."""
+    if completion.finish_reason != "stop":
+        reason = "truncated" if completion.finish_reason == "length" else completion.finish_reason
+        raise ParseError(reason, completion.refusal or "")
+    text = completion.text.strip()
+    if not text:
+        raise ParseError("empty_output", completion.refusal or "")
+    return text
+
+
+NO_INPUT = "<noinput>"
+_HEAD = re.compile(r"^[ \t]*(?:#{2,3}[ \t]*)?(\d{1,3})\.[ \t]*(Instruction|Input|Output)[ \t]*:", re.MULTILINE)
+_OPENING = re.compile(r"\A\s*(?:#{2,}\s*)+")
+_CLOSING = re.compile(r"(?:\n[ \t]*#{2,}[ \t]*)+\s*\Z")
+_FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL)
+_DEEPEST = 200  # levels of nesting; more is no answer to any of our schemas
+
+
+def blocks(text: str, first: int, *, cut: bool) -> list[Task | ParseError]:
+    """Alpaca's numbered blocks, repaired: each block's own labels and number are read, so that one wrong number costs
+    one block, and a ### inside an answer is text.
+
+    `text` may begin with the number and label that the prompt already holds (task `first`) or without. `cut` says that
+    the completion ended at max_tokens, which makes the last block a fragment.
+    """
+    body = _OPENING.sub("", text)
+    if not _HEAD.match(body.lstrip()):
+        body = f"{first}. Instruction: {body}"
+    heads = list(_HEAD.finditer(body))
+    found: list[Task | ParseError] = []
+    starts = [k for k, head in enumerate(heads) if head[2] == "Instruction"]
+    if heads and (not starts or starts[0] != 0):
+        found.append(ParseError("bad_block", "labels before the first instruction"))
+    for k, next_k in zip(starts, [*starts[1:], len(heads)], strict=True):
+        last = next_k == len(heads)
+        if last and cut:
+            found.append(ParseError("truncated", "the completion ended inside this block"))
+            continue
+        parts = heads[k:next_k]
+        ends = [head.start() for head in heads[k + 1 : next_k + 1]]
+        if last:
+            ends.append(len(body))
+        labels = [part[2] for part in parts]
+        if labels != ["Instruction", "Input", "Output"]:
+            found.append(ParseError("bad_block", f"labels {', '.join(labels)}"))
+        elif len({part[1] for part in parts}) > 1:
+            found.append(ParseError("bad_number", f"numbers {', '.join(part[1] for part in parts)} in one block"))
+        else:
+            values = [body[part.end() : end] for part, end in zip(parts, ends, strict=True)]
+            found.append(_task(*(_CLOSING.sub("", value).strip() for value in values)))
+    return found
+
+
+def _task(instruction: str, input: str, output: str) -> Task:
+    return Task(instruction, "" if input.lower() == NO_INPUT else input, output)
+
+
+def blocks_paper(text: str, first: int, *, cut: bool) -> list[Task | ParseError]:
+    """Alpaca's own rule (stanford_alpaca, generate_instruction.py): the completion continues "`first`. Instruction:",
+    pieces between ### must carry consecutive numbers, and the last piece is ignored when the completion was cut.
+    """
+    found: list[Task | ParseError] = []
+    pieces = f"{first}. Instruction:{text}".split("###")
+    for place, piece in enumerate(pieces):
+        if cut and place == len(pieces) - 1:
+            found.append(ParseError("truncated", "the completion ended inside this block"))
+            continue
+        parts = re.split(rf"{first + place}\.\s+(?:Instruction|Input|Output):", piece)
+        if len(parts) != 4:
+            found.append(ParseError("bad_block", f"{len(parts) - 1} labels numbered {first + place}"))
+        else:
+            found.append(_task(*(part.strip() for part in parts[1:])))
+    return found
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The one JSON object of a completion: bare, in a code fence, or with prose around it.
+
+    Raises ParseError: `no_json`, `two_objects` (which one was meant?), `bad_json` (broken or cut).
+    """
+    stripped = text.strip()
+    fenced = _FENCE.findall(stripped)
+    if len(fenced) > 1:
+        raise ParseError("two_objects", f"{len(fenced)} fenced blocks")
+    body = fenced[0].strip() if fenced else stripped
+    start = body.find("{")
+    if start < 0:
+        raise ParseError("no_json", body[:80])
+    if body.count("{") + body.count("[") > 100_000 or _depth(body) > _DEEPEST:
+        raise ParseError("bad_json", "nested too deeply")
+    try:
+        value, end = json.JSONDecoder(parse_constant=_no_constant).raw_decode(body, start)
+    except (ValueError, RecursionError) as error:
+        raise ParseError("bad_json", str(error)) from None
+    if "{" in body[end:]:
+        raise ParseError("two_objects", body[end : end + 80])
+    if not isinstance(value, dict):
+        raise ParseError("no_json", body[:80])
+    return value
+
+
+def _depth(text: str) -> int:
+    deepest = level = 0
+    for sign in re.findall(r"[\[\]{}]", text):
+        level += 1 if sign in "[{" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def tasks(text: str) -> list[Task | ParseError]:
+    """The list under "tasks" in a JSON answer; a broken item becomes a ParseError in its place.
+
+    Raises ParseError when the answer as a whole can't be read.
+    """
+    items = json_object(text).get("tasks")
+    if not isinstance(items, list):
+        raise ParseError("bad_json", 'no list under "tasks"')
+    found: list[Task | ParseError] = []
+    for item in items:
+        fields = [item.get(name) for name in Task._fields] if isinstance(item, dict) else []
+        if len(fields) == 3 and all(isinstance(field, str) for field in fields):
+            found.append(_task(*(str(field).strip() for field in fields)))
+        else:
+            found.append(ParseError("bad_item", json.dumps(item)[:80]))
+    return found
+
+
+class Verdict(NamedTuple):
+    """A judge's answer; `score` is None when the judge says that it can't tell."""
+
+    score: float | None
+    reason: str
+
+
+_NUMBER = r"[-+]?\d{1,4}(?:[.,]\d{1,4})?"
+_SCORED = re.compile(
+    rf"(?:score|rating|grade|accuracy)\W{{0,12}}?({_NUMBER})(?:\s*(?:/|out of)\s*(\d{{1,4}}))?", re.IGNORECASE
+)
+_ALONE = re.compile(rf"\W{{0,8}}({_NUMBER})(?:\s*(?:/|out of)\s*(\d{{1,4}}))?\W{{0,8}}")
+
+
+def verdict(text: str, low: float, high: float) -> Verdict:
+    """A score from `low` to `high`: a JSON object {"score", "reason"}, or a line that holds nothing but a number, or
+    one labelled number ("Score: 4.5/5", "**Rating**: 4,5").
+
+    Raises ParseError: `no_score`, `two_scores` (they disagree), `out_of_range`, `bad_json`.
+    """
+    if "{" in text:
+        answer = json_object(text)
+        score = answer.get("score", "")
+        reason = answer.get("reason")
+        why = reason if isinstance(reason, str) else ""
+        if score is None:
+            return Verdict(None, why)
+        if isinstance(score, str):
+            alone = _ALONE.fullmatch(score.strip())
+            if alone is None:
+                raise ParseError("no_score", score[:80])
+            return Verdict(_ranged(alone[1], alone[2], low, high), why)
+        if isinstance(score, bool) or not isinstance(score, int | float):
+            raise ParseError("no_score", repr(score)[:80])
+        return Verdict(_ranged(str(score), None, low, high), why)
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    alone = _ALONE.fullmatch(lines[0][:60]) if lines else None
+    if alone is not None:
+        return Verdict(_ranged(alone[1], alone[2], low, high), " ".join(lines[1:]))
+    found = {_ranged(match[1], match[2], low, high) for match in _SCORED.finditer(text)}
+    if not found:
+        raise ParseError("no_score", text[:80])
+    if len(found) > 1:
+        raise ParseError("two_scores", ", ".join(str(score) for score in sorted(found)))
+    return Verdict(found.pop(), text.strip())
+
+
+def _ranged(number: str, of: str | None, low: float, high: float) -> float:
+    score = float(number.replace(",", "."))
+    if not low <= score <= high or (of is not None and float(of) != high):
+        raise ParseError("out_of_range", f"{number}{'/' + of if of else ''} is not between {low:g} and {high:g}")
+    return score

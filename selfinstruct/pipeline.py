@@ -1,0 +1,228 @@
+"""A pipeline: a list of steps and the models that play the roles. From YAML or Python; checked, executed, resumed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from selfinstruct import __version__
+from selfinstruct.budget import NANO, Budget
+from selfinstruct.errors import ConfigError, DataError, SelfInstructError, StoreError
+from selfinstruct.funnel import Funnel
+from selfinstruct.prompts import Prompts
+from selfinstruct.roles import role
+from selfinstruct.run import Place, Role, Run, Session, Tally
+from selfinstruct.sample import Sample, digest
+from selfinstruct.step import Step
+from selfinstruct.store import Store
+from selfinstruct.teachers.connect import check as check_teacher
+
+ROLES = ("teacher", "judge", "user", "student")
+Event = Literal["begin", "skip", "end"]
+Watch = Callable[[Event, Tally], None]
+_CHUNK = 1_000  # rows written at a time
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """`models` maps a role to what `connect` takes: a name, or a mapping with `model` and its settings."""
+
+    name: str
+    steps: Sequence[Step]
+    models: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
+    seed: int = 0
+    beside: Path = Path()
+    budget: float | None = None  # dollars
+
+    def place(self, out: Path) -> Place:
+        """Where it would run. Opens the teachers; sends nothing."""
+        roles = {name: role(name, model) for name, model in self.models.items()}
+        return Place(out, self.beside, roles, Prompts(self.beside / "prompts"), self.seed)
+
+    def fingerprints(self, place: Place) -> list[str]:
+        """One per step; equal for the same pipeline written in YAML and in Python."""
+        asks = {
+            name: [part.teacher.model, dict(part.params), part.teacher.structured]
+            for name, part in sorted(place.roles.items())
+        }
+        mark = digest([__version__, place.prompts.digest, asks, self.seed])
+        found = []
+        for each in self.steps:
+            mark = each.fingerprint(mark, place)
+            found.append(mark)
+        return found
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its folder, its funnel, and the rows of its last step."""
+
+    dir: Path
+    funnel: Funnel
+    samples: tuple[Sample, ...]
+
+
+def execute(
+    steps: Iterable[Step],
+    *,
+    out: str | Path,
+    teacher: str | Mapping[str, Any] | None = None,
+    judge: str | Mapping[str, Any] | None = None,
+    user: str | Mapping[str, Any] | None = None,
+    student: str | Mapping[str, Any] | None = None,
+    name: str | None = None,
+    seed: int = 0,
+    budget: float | None = None,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Run a list of steps in the folder `out`, or go on where an earlier run of them stopped.
+
+    The roles take what a pipeline file's lines of that name take. `budget` is in dollars. Works in a notebook too.
+
+    Raises the errors of `selfinstruct.errors`; after BudgetReached and Paused the same call goes on.
+    """
+    given = {"teacher": teacher, "judge": judge, "user": user, "student": student}
+    models = {role: model for role, model in given.items() if model is not None}
+    pipeline = Pipeline(name or Path(out).name, tuple(steps), models, seed, budget=budget)
+    return run(pipeline, Path(out), watch=watch)
+
+
+def run(pipeline: Pipeline, out: Path, *, fresh: bool = False, watch: Watch | None = None) -> Outcome:
+    """Check everything, then execute. `fresh` forgets the rows of an earlier run, never its completions."""
+    work = _run(pipeline, out, fresh, watch or (lambda event, tally: None))
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    result: list[Outcome | BaseException] = []  # a notebook's loop is running: use another thread's
+
+    def target() -> None:
+        try:
+            result.append(asyncio.run(work))
+        except BaseException as error:
+            result.append(error)
+
+    thread = threading.Thread(target=target)
+    thread.start()
+    thread.join()
+    if isinstance(result[0], BaseException):
+        raise result[0]
+    return result[0]
+
+
+async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch) -> Outcome:
+    place = pipeline.place(out)
+    try:
+        check(pipeline, place)
+        with Store.open(out) as store:
+            _same(pipeline, store)
+            marks = pipeline.fingerprints(place)
+            if fresh:
+                store.forget_from(0)
+            store.set_fact("pipeline", _about(pipeline, place))
+            cap = None if pipeline.budget is None else round(pipeline.budget * NANO)
+            session = Session(place, store, Budget(cap, store.spent().cost_nano or 0))
+            try:
+                for n, mark in enumerate(marks):
+                    await _step(session, pipeline.steps, n, mark, watch)
+            finally:
+                await session.close()
+            store.forget_from(len(marks))
+            rows = tuple(store.samples(len(marks) - 1)) if marks else ()
+            return Outcome(out, Funnel.of(store), rows)
+    finally:
+        for part in place.roles.values():
+            await part.teacher.close()
+
+
+def _about(pipeline: Pipeline, place: Place) -> dict[str, Any]:
+    return {
+        "name": pipeline.name,
+        "version": __version__,
+        "steps": [each.name for each in pipeline.steps],
+        "teachers": {name: part.teacher.model for name, part in place.roles.items()},
+    }
+
+
+def _same(pipeline: Pipeline, store: Store) -> None:
+    about = store.fact("pipeline")
+    if about is not None and about["name"] != pipeline.name:
+        raise StoreError(
+            f"{store.path.parent}: holds a run of the pipeline `{about['name']}`, not of `{pipeline.name}`",
+            "choose another folder with --out",
+        )
+
+
+def check(pipeline: Pipeline, place: Place) -> None:
+    """Everything that can be checked before the first request. Raises what it finds first."""
+    if not pipeline.steps:
+        raise ConfigError(f"the pipeline `{pipeline.name}` has no steps", "add some under `steps:`")
+    for part in place.roles.values():
+        check_teacher(part.teacher)
+        if pipeline.budget is not None and part.price is None:
+            raise ConfigError(
+                f"no price is known for {part.teacher.model}, so a budget can't be kept",
+                f"give it: {part.name}: {{model: ..., price: {{input: 0.15, output: 0.60}}}} (dollars a million tokens)",
+            )
+    for n, each in enumerate(pipeline.steps, start=1):
+        try:
+            each.check(place)
+        except SelfInstructError as error:
+            error.message = f"step {n} ({each.name}): {error.message}"
+            raise
+
+
+async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watch: Watch) -> None:
+    store, place, current = session.store, session.place, steps[n]
+    tally = Tally(n, current.name)
+    before = next((record for record in store.steps() if record.n == n), None)
+    if before is not None and before.done and before.fingerprint == mark and current.intact(place, before.facts):
+        tally.came, tally.made, tally.kept, tally.drops = before.came, before.made, store.count(n), store.reasons(n)
+        tally.facts = before.facts
+        watch("skip", tally)
+        return
+    store.begin(n, current.name, current.values, mark)
+    view = Run(session, tally, sum(each.name == current.name for each in steps[:n]))
+    watch("begin", tally)
+    kept: list[tuple[int, Sample]] = []
+
+    def write(done: bool) -> None:
+        store.add(n, kept, view.dropped)
+        kept.clear()
+        view.dropped.clear()
+        seconds = time.monotonic() - tally.started
+        uses = view.uses if done else ()
+        store.record(
+            n, came=tally.came, made=tally.made, seconds=seconds, facts=tally.facts, uses=uses, done=done
+        )
+
+    async def coming() -> AsyncIterator[Sample]:
+        for sample in store.samples(n - 1) if n else ():
+            tally.came += 1
+            yield sample
+
+    try:
+        async with contextlib.aclosing(current(view, coming())) as rows:  # type: ignore[type-var]
+            async for sample in rows:
+                kept.append((tally.kept, sample))
+                tally.kept += 1
+                if len(kept) + len(view.dropped) >= _CHUNK:
+                    write(done=False)
+    except BaseException:
+        with contextlib.suppress(StoreError):
+            write(done=False)  # how far it got, for `show`; the next execution starts the step anew
+        raise
+    if tally.pending or tally.came != (store.count(n - 1) if n else 0):
+        raise DataError(
+            f"step `{current.name}` lost count: {tally.came} rows came, {tally.made} were made, {tally.kept} kept,"
+            f" {tally.drops.total()} dropped",
+            "a step takes all rows, yields or drops each, and declares new ones with run.made()",
+        )
+    write(done=True)
+    watch("end", tally)

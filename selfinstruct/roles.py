@@ -1,0 +1,54 @@
+"""From a pipeline's line `teacher: ...` to a `Role`: the teacher behind it, its limits, its price, its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.limits import Limits
+from selfinstruct.pricing import price_of
+from selfinstruct.run import Role
+from selfinstruct.teachers.connect import connect
+
+
+class Settings(BaseModel):
+    """What a role takes besides the options of its model."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str
+    concurrency: int = Field(16, ge=1, description="requests in flight at most; lowered by itself under overload")
+    rpm: int | None = Field(None, ge=1, description="requests a minute")
+    tpm: int | None = Field(None, ge=1, description="tokens a minute")
+    timeout: float = Field(600.0, gt=0, description="seconds for one attempt, from sending to the last byte")
+    price: dict[str, float] | None = Field(None, description="dollars a million tokens: {input: 0.15, output: 0.6}")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="sampling parameters; they beat the recipe's, null removes one"
+    )
+
+
+def role(name: str, model: str | Mapping[str, Any]) -> Role:
+    """Open the model that plays `name`; sends nothing. Raises ConfigError naming the role and what is wrong."""
+    given = {"model": model} if isinstance(model, str) else dict(model)
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = ".".join(str(part) for part in fault["loc"])
+        known = Settings.model_fields.get(option)
+        raise ConfigError(
+            f"{name}: `{option}`: {fault['msg'].lower()}, got {fault['input']!r}",
+            f"{option}: {known.description}" if known and known.description else "",
+        ) from None
+    teacher = connect({"model": settings.model, **(settings.model_extra or {})}, role=name)
+    return Role(
+        name=name,
+        teacher=teacher,
+        params=settings.params,
+        limits=Limits(settings.concurrency, rpm=settings.rpm, tpm=settings.tpm),
+        price=price_of(teacher, settings.price),
+        deadline=settings.timeout,
+    )

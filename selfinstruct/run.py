@@ -1,0 +1,346 @@
+"""Run: what a step is handed. The way of one request, ordered concurrency, keyed randomness, drops.
+
+A step is deterministic given its inputs, its options and its completions: after a crash it simply runs again and finds
+its answers in the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from selfinstruct.budget import Budget
+from selfinstruct.errors import ConfigError, Paused, TransientError
+from selfinstruct.funnel import Funnel
+from selfinstruct.limits import Limits
+from selfinstruct.pricing import Price, cost, worst
+from selfinstruct.prompts import Prompts
+from selfinstruct.sample import Message, Sample, digest
+from selfinstruct.store import Drop, Filed, Store
+from selfinstruct.teachers import Completion, Request, Teacher
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Prompt = str | Sample | Sequence[Message]
+
+ATTEMPTS = 6  # at one request, for trouble that is its own; overload is waited out by Limits
+GRACE = 20.0  # seconds that answers in flight are given when the run stops early
+UNBOUNDED_OUTPUT = 32_768  # tokens reserved when neither the request nor the price table bounds an answer
+
+
+@dataclass(frozen=True)
+class Role:
+    """A teacher in its part (teacher, judge, user, student), with what the user set for it."""
+
+    name: str
+    teacher: Teacher
+    params: Mapping[str, Any]
+    limits: Limits
+    price: Price | None
+    deadline: float  # seconds for one attempt, from sending to the last byte
+
+    def request(
+        self, prompt: Prompt, draw: int, raw: bool, schema: Mapping[str, Any] | None, params: Mapping[str, Any]
+    ) -> Request:
+        """What the user writes beats what the recipe asks for; None takes a parameter away."""
+        if isinstance(prompt, str):
+            messages: tuple[Message, ...] = (Message("user", prompt),)
+        else:
+            messages = prompt.prompt if isinstance(prompt, Sample) else tuple(prompt)
+        return Request(
+            model=self.teacher.model,
+            messages=() if raw else messages,
+            text="\n\n".join(message.content for message in messages) if raw else None,
+            params={name: value for name, value in {**params, **self.params}.items() if value is not None},
+            schema=schema if self.teacher.structured else None,
+            draw=draw,
+        )
+
+    def worst(self, request: Request) -> tuple[int, int]:
+        """Tokens and nano-dollars that the request can cost at most: a token is never shorter than a byte."""
+        texts = [message.content for message in request.messages] if request.text is None else [request.text]
+        read = sum(len(text.encode("utf-8", "replace")) + 16 for text in texts)
+        written = request.params.get("max_tokens") or (self.price and self.price.max_output) or UNBOUNDED_OUTPUT
+        return read + written, 0 if self.price is None else worst(read, written, self.price)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run happens: its folder, the folder of its pipeline, its roles and its prompts."""
+
+    dir: Path
+    beside: Path
+    roles: Mapping[str, Role]
+    prompts: Prompts
+    seed: int = 0
+
+    def path(self, name: str) -> Path:
+        """A path as the user wrote it: absolute, else in the working directory, else beside the pipeline."""
+        path = Path(name).expanduser()
+        return self.beside / path if not path.is_absolute() and not path.exists() else path
+
+    def role(self, name: str) -> Role:
+        """The role, or the teacher in its place. Raises ConfigError when there is no teacher at all."""
+        found = self.roles.get(name) or self.roles.get("teacher")
+        if found is None:
+            raise ConfigError(
+                f"no model is named for the role `{name}`", f"add a line `{name}: offline` (or openai/MODEL...)"
+            )
+        return found
+
+
+@dataclass
+class Tally:
+    """How far a step is, for whoever watches. `asked` counts calls of this process, `calls` all that the step used."""
+
+    n: int
+    name: str
+    came: int = 0
+    made: int = 0
+    kept: int = 0
+    drops: Counter[str] = field(default_factory=Counter)
+    calls: int = 0
+    asked: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_nano: int = 0
+    done: int = 0
+    total: int | None = None
+    text: str = ""
+    started: float = field(default_factory=time.monotonic)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> int:
+        return self.came + self.made - self.kept - sum(self.drops.values())
+
+
+class Session:
+    """What all steps of one execution share: the store, the budget and the answers in flight."""
+
+    def __init__(self, place: Place, store: Store, budget: Budget) -> None:
+        self.place = place
+        self.store = store
+        self.budget = budget
+        self._flying: dict[str, asyncio.Task[Filed]] = {}
+        self._closing = False
+
+    async def answer(self, role: Role, request: Request) -> tuple[Filed, bool]:
+        """The filed answer, asked for when there is none yet; the flag says that it was asked for now.
+
+        Equal requests in flight share one call. An attempt goes on when its asker is cancelled, so that an answer
+        that was paid for is filed.
+        """
+        key = request.key
+        if (filed := self.store.get(key)) is not None:
+            return filed, False
+        task = self._flying.get(key)
+        fresh = task is None
+        if task is None:
+            task = self._flying[key] = asyncio.create_task(self._ask(role, request))
+            task.add_done_callback(lambda done: self._landed(key, done))
+        return await asyncio.shield(task), fresh
+
+    def _landed(self, key: str, task: asyncio.Task[Filed]) -> None:
+        del self._flying[key]
+        if not task.cancelled():
+            task.exception()  # looked at, so that an asker who is gone leaves no complaint
+
+    async def _ask(self, role: Role, request: Request) -> Filed:
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TransientError),
+            stop=_exhausted,
+            wait=wait_random_exponential(multiplier=0.5, max=30),
+            reraise=True,
+        )
+        try:
+            return await retrying(self._attempt, role, request)
+        except TransientError as error:
+            raise Paused(
+                f"{role.teacher.model} gave no usable answer in {ATTEMPTS} attempts: {error.message}",
+                error.hint or "run the same command again; every answer so far is kept",
+            ) from None
+
+    async def _attempt(self, role: Role, request: Request) -> Filed:
+        tokens, nano = role.worst(request)
+        async with self.budget.reserve(nano) as reservation:
+            async with role.limits.slot(tokens):
+                if self._closing:
+                    raise Paused("the run is stopping")
+                sent = time.monotonic()
+                try:
+                    try:
+                        async with asyncio.timeout(role.deadline):
+                            completion = await role.teacher.complete(request)
+                    except TimeoutError:
+                        raise TransientError(f"no answer within {role.deadline:g} s") from None
+                except TransientError as error:
+                    role.limits.failed(error, sent)
+                    raise
+                role.limits.answered()
+                seconds = time.monotonic() - sent
+            paid = cost(completion.usage, role.price) if role.price is not None else None
+            reservation.cost = paid or 0
+            filed = Filed(replace(completion, key=request.key), paid, seconds)
+            await self.store.put(request, filed)
+            return filed
+
+    async def close(self) -> None:
+        """Send nothing more; give what is in flight a moment to land in the store."""
+        self._closing = True
+        flying = list(self._flying.values())
+        if flying:
+            _, late = await asyncio.wait(flying, timeout=GRACE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+
+def _exhausted(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome is not None else None
+    overloaded = isinstance(error, TransientError) and error.overloaded
+    return state.attempt_number >= ATTEMPTS * (10 if overloaded else 1)
+
+
+class Run:
+    """A view of the run for one step: its `n`, its tally, its randomness."""
+
+    def __init__(self, session: Session, tally: Tally, occurrence: int) -> None:
+        self._session = session
+        self._tally = tally
+        self._mark = [session.place.seed, tally.name, occurrence]
+        self.uses: dict[str, None] = {}
+        self.dropped: list[tuple[int, Drop]] = []
+
+    @property
+    def dir(self) -> Path:
+        return self._session.place.dir
+
+    @property
+    def place(self) -> Place:
+        return self._session.place
+
+    def path(self, name: str) -> Path:
+        return self.place.path(name)
+
+    def teacher(self, by: str = "teacher") -> Teacher:
+        return self.place.role(by).teacher
+
+    def render(self, name: str, **slots: Any) -> tuple[Message, ...]:
+        return self.place.prompts.render(name, **slots)
+
+    async def generate(
+        self,
+        prompt: Prompt,
+        *,
+        by: str = "teacher",
+        draw: int = 0,
+        raw: bool = False,
+        schema: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> Completion:
+        """The completion of a prompt: from the store, or asked for and filed first.
+
+        `draw` tells independent answers to the same prompt apart. `raw` has the prompt continued as plain text, by a
+        teacher that can. `schema` holds the answer to a JSON schema where
+        the teacher can be held to one. `params` are the recipe's sampling parameters.
+
+        Raises TeacherError (refused for good), BudgetReached or Paused (both resumable).
+        """
+        role = self.place.role(by)
+        request = role.request(prompt, draw, raw, schema, params)
+        filed, fresh = await self._session.answer(role, request)
+        tally = self._tally
+        if filed.completion.key not in self.uses:
+            self.uses[filed.completion.key] = None
+            tally.calls += 1
+            tally.asked += fresh
+            tally.input_tokens += filed.completion.usage.input_tokens
+            tally.output_tokens += filed.completion.usage.output_tokens
+            tally.cost_nano += filed.cost_nano or 0
+        return filed.completion
+
+    async def map(
+        self,
+        function: Callable[[Item], Awaitable[Result]],
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        window: int = 128,
+    ) -> AsyncIterator[Result]:
+        """`function` over `items`, at most `window` in flight, results in the order of the items.
+
+        Item i+window is made only after result i was consumed: a loop whose items depend on earlier results therefore
+        depends on the window, never on concurrency or latency. Consume it to its end: to stop early, end the items.
+        """
+        source = _aiter(items)
+        flying: deque[asyncio.Task[Result]] = deque()
+        more = True
+        try:
+            while more or flying:
+                while more and len(flying) < window:
+                    try:
+                        item = await anext(source)
+                    except StopAsyncIteration:
+                        more = False
+                    else:
+                        flying.append(asyncio.ensure_future(function(item)))
+                if flying:
+                    yield await flying.popleft()
+        finally:
+            for task in flying:
+                task.cancel()
+            await asyncio.gather(*flying, return_exceptions=True)
+
+    def rng(self, *key: Any) -> random.Random:
+        """Randomness that depends on the run's seed, the step and `key`: on what is drawn, never on when."""
+        return random.Random(digest([*self._mark, *key]))
+
+    def made(self, count: int = 1) -> None:
+        """Declare `count` new rows, each to be yielded or dropped."""
+        self._tally.made += count
+
+    def drop(self, sample: Sample | str, reason: str, **detail: Any) -> None:
+        """Book a row (or, where it never became one, its text) as dropped; `detail` holds rule, value, threshold."""
+        self.dropped.append((sum(self._tally.drops.values()), Drop(reason, detail, sample)))
+        self._tally.drops[reason] += 1
+
+    def trace(self, sample: Sample, completion: Completion) -> Sample:
+        """Note in the row's meta which request this step's part of it came from."""
+        requests = {**sample.meta.get("requests", {}), self._tally.name: completion.key}
+        return sample.note(requests=requests)
+
+    async def memo(self, key: Any, function: Callable[[], Awaitable[Any]]) -> Any:
+        """A JSON value computed once per run and key."""
+        name = digest([self._tally.name, key])
+        if (found := self._session.store.memo(name)) is None:
+            found = await function()
+            self._session.store.set_memo(name, found)
+        return found
+
+    def note(self, **facts: Any) -> None:
+        """JSON facts about this step for the summary and the dataset card."""
+        self._tally.facts.update(facts)
+
+    def progress(self, done: int, total: int | None = None, text: str = "") -> None:
+        self._tally.done, self._tally.total, self._tally.text = done, total, text
+
+    def funnel(self) -> Funnel:
+        """What the finished steps before this one did."""
+        return Funnel.of(self._session.store)
+
+
+async def _aiter(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

@@ -1,0 +1,215 @@
+"""alpaca: the teacher writes new tasks from three seed tasks at a time (Taori et al. 2023, generate_instruction.py)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from selfinstruct import parse
+from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
+from selfinstruct.heuristics import instruction_fault
+from selfinstruct.novelty import NoveltyIndex
+from selfinstruct.outlook import Estimate, Outlook, tokens
+from selfinstruct.parse import Task
+from selfinstruct.run import Place, Run
+from selfinstruct.sample import Sample
+from selfinstruct.step import Samples, step
+from selfinstruct.teachers import Completion
+
+Fidelity = Literal["fixed", "paper"]
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "tasks": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {name: {"type": "string"} for name in Task._fields},
+                "required": list(Task._fields),
+                "additionalProperties": False,
+            },
+        }
+    },
+    "required": ["tasks"],
+    "additionalProperties": False,
+}
+TOTAL = 20  # tasks in a list, the examples included
+ACCEPTED = 0.27  # of the tasks written; follows from Alpaca's cost and prices (52,002 rows for under $500)
+PAPER = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 3072, "stop": ["\n20", "20."]}
+PAPER_RAW = {**PAPER, "logit_bias": {"50256": -100}}  # GPT-3's end-of-text token: means nothing to a chat model
+FIXED = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 4096}
+
+
+def _check(place: Place, *, threshold: float, examples: int, **_: Any) -> None:
+    NoveltyIndex(threshold)
+    if examples >= TOTAL:
+        raise ConfigError(f"{examples} examples leave no room in a list of {TOTAL}", "Alpaca takes 3")
+    place.role("teacher")
+
+
+def _forecast(outlook: Outlook, *, n: int, examples: int, language: str, **_: Any) -> Estimate:
+    new = TOTAL - examples
+    calls = math.ceil(n / (new * ACCEPTED))
+    frame = outlook.place.prompts.render(
+        "alpaca/blocks", examples=[Task("", "", "")] * examples, total=TOTAL, language=language
+    )
+    read = sum(tokens(message.content) for message in frame) + examples * outlook.row_tokens
+    return Estimate(
+        rows=n,
+        row_tokens=73,
+        calls=calls,
+        input_tokens=calls * read,
+        output_tokens=calls * new * 85,
+        ceiling_calls=calls * 5,
+        ceiling_output=calls * 5 * int(FIXED["max_tokens"]),
+        source=f"prompt measured; {ACCEPTED:.0%} of {new} tasks a call are kept, 85 tokens each (Alpaca's figures)",
+    )
+
+
+@step(check=_check, forecast=_forecast)
+async def alpaca(
+    run: Run,
+    samples: Samples,
+    *,
+    n: int,
+    examples: int = 3,
+    fidelity: Fidelity = "fixed",
+    threshold: float = 0.7,
+    language: str = "English",
+    patience: int = 50,
+    window: int = 64,
+) -> Samples:
+    """Grow a pool of tasks from the seed tasks that come in, as Alpaca does; yields the `n` new ones.
+
+    Each call shows three seed tasks and asks for seventeen more. A task is kept when its instruction passes the
+    heuristics and its ROUGE-L to every seed task and every kept task is not above the threshold. The seed tasks
+    themselves end here (seed_task).
+
+    `fidelity: paper` does what the original code does, its traps included: stop strings that cut any text at "20.",
+    numbering that must be consecutive, outputs that nobody looks at, tokens without letters beyond a-z. `fixed` asks
+    for the same list without stop strings (as JSON where the teacher can be held to a schema), reads each task on its
+    own, drops empty, echoed and cut outputs, and compares words of any language.
+
+    Args:
+        n: how many new tasks
+        examples: seed tasks shown in each prompt
+        fidelity: fixed, or paper for the original's behaviour
+        threshold: the highest ROUGE-L F to seed tasks and kept tasks
+        language: the language that the tasks are asked for in
+        patience: stop when this many calls in a row bring nothing new
+        window: calls worked on at a time
+    """
+    seeds = [sample async for sample in samples]
+    if len(seeds) < examples:
+        raise DataError(
+            f"{len(seeds)} seed tasks came in, and each prompt shows {examples}",
+            "read more seed tasks, or lower `examples`",
+        )
+    paper = fidelity == "paper"
+    index = NoveltyIndex(threshold, tokens="rouge" if paper else "words")
+    for seed in seeds:
+        index.add(seed.instruction, seed.id)
+        run.drop(seed, "seed_task")
+    teacher = run.teacher()
+    raw = paper and teacher.raw
+    as_json = teacher.structured and not paper
+    params = (PAPER_RAW if raw else PAPER) if paper else FIXED
+    first = examples + 1
+    asked = answered = kept = barren = 0
+
+    async def ask(draw: int) -> tuple[list[Sample], Completion]:
+        shown = run.rng("examples", draw).sample(seeds, examples)
+        prompt = run.render(
+            "alpaca/json" if as_json else "alpaca/blocks",
+            examples=[Task(s.instruction, s.input, s.output) for s in shown],
+            total=TOTAL,
+            language=language,
+        )
+        completion = await run.generate(
+            prompt, draw=draw, raw=raw, schema=SCHEMA if as_json else None, **params
+        )
+        return shown, completion
+
+    def draws() -> Iterator[int]:
+        """The next calls, until those in flight can be expected to fill the pool."""
+        nonlocal asked
+        while barren < patience:
+            expected = (kept + TOTAL - examples) / (answered + 1)  # rows a call, one full call assumed beforehand
+            if kept + (asked - answered) * expected >= n:
+                return
+            asked += 1
+            yield asked - 1
+
+    while kept < n and barren < patience:
+        async for shown, completion in run.map(ask, draws(), window=window):
+            answered += 1
+            before = kept
+            for task in _tasks(completion, first, as_json=as_json, paper=paper):
+                run.made()
+                if isinstance(task, ParseError):
+                    run.drop(completion.text, task.reason, detail=task.detail, request=completion.key)
+                    continue
+                sample = run.trace(
+                    Sample.of(*task, meta={"recipe": "alpaca"}, parents=[seed.id for seed in shown]), completion
+                )
+                fault = instruction_fault(task.instruction, fidelity=fidelity)
+                fault = fault or (None if paper else _output_fault(task))
+                if fault is not None:
+                    run.drop(sample, fault)
+                    continue
+                if kept >= n:
+                    run.drop(sample, "surplus", rule="n", threshold=n)
+                    continue
+                similar = index.similar(task.instruction) if paper else None
+                match = index.add_if_new(task.instruction, sample.id)
+                if match is not None:
+                    run.drop(
+                        sample,
+                        "not_novel",
+                        rule="rouge_l",
+                        value=match.score,
+                        threshold=threshold,
+                        similar_to=match.id,
+                        similar=match.text,
+                    )
+                    continue
+                if similar is not None:
+                    top = {each.text: each.score for each in similar.top}
+                    sample = sample.note(most_similar_instructions=top, avg_similarity_score=similar.mean)
+                kept += 1
+                yield sample
+            barren = 0 if kept > before else barren + 1
+            run.progress(kept, n)
+    run.note(threshold=threshold, tokens="rouge" if paper else "words", fidelity=fidelity)
+    if not kept:
+        raise TeacherError(
+            f"{answered} completions of {teacher.model} brought not one task that could be kept",
+            "`selfinstruct show` counts the reasons, `selfinstruct look` shows a completion",
+        )
+    if kept < n:
+        run.note(warning=f"stopped at {kept} of {n} tasks: {patience} calls in a row brought nothing new")
+
+
+def _tasks(completion: Completion, first: int, *, as_json: bool, paper: bool) -> list[Task | ParseError]:
+    cut = completion.finish_reason == "length"
+    if paper:
+        return parse.blocks_paper(completion.text, first, cut=cut)
+    if completion.finish_reason in ("filtered", "rejected"):
+        return [ParseError(completion.finish_reason, completion.refusal or "")]
+    if not completion.text.strip():
+        return [ParseError("empty_completion")]
+    if not as_json:
+        found = parse.blocks(completion.text, first, cut=cut)
+        return found or [ParseError("bad_block", "no numbered task")]
+    try:
+        return parse.tasks(completion.text)
+    except ParseError as error:
+        return [ParseError("truncated" if cut else error.reason, error.detail)]
+
+
+def _output_fault(task: Task) -> str | None:
+    if not task.output:
+        return "empty_output"
+    return "echo" if task.output in (task.input, task.instruction) else None

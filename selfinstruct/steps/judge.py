@@ -1,0 +1,123 @@
+"""judge: a model scores each answer, one row a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from selfinstruct.errors import ParseError, TeacherError
+from selfinstruct.outlook import Estimate, Outlook, tokens
+from selfinstruct.parse import Verdict, usable, verdict
+from selfinstruct.run import Run
+from selfinstruct.sample import Sample
+from selfinstruct.step import Samples, step
+from selfinstruct.teachers import Completion
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"score": {"type": ["number", "null"]}, "reason": {"type": "string"}},
+    "required": ["score", "reason"],
+    "additionalProperties": False,
+}
+SPAN = 200  # verdicts looked back on when deciding that the judge can't do this job
+
+
+def _forecast(outlook: Outlook, *, aspect: str, low: float, high: float, **_: Any) -> Estimate:
+    frame = outlook.place.prompts.render(
+        "judge/accuracy", aspect=aspect, low=low, high=high, fence="0" * 8, prompt="", response=""
+    )
+    each = sum(tokens(message.content) for message in frame) + outlook.row_tokens
+    return Estimate(
+        rows=outlook.rows,
+        row_tokens=outlook.row_tokens,
+        calls=outlook.rows,
+        input_tokens=outlook.rows * each,
+        output_tokens=outlook.rows * 40,
+        ceiling_calls=outlook.rows,
+        ceiling_output=outlook.rows * 300,
+        role="judge",
+        source="one call a row; prompt measured, 40 tokens a verdict (assumption)",
+    )
+
+
+@step(forecast=_forecast)
+async def judge(
+    run: Run,
+    samples: Samples,
+    *,
+    aspect: str = "accuracy",
+    low: float = 0,
+    high: float = 5,
+    min_score: float | None = None,
+    by: str = "judge",
+    keep_unscored: bool = False,
+    max_unscored: float = 0.2,
+    temperature: float | None = 0.0,
+    max_tokens: int | None = 300,
+    window: int = 256,
+) -> Samples:
+    """Score the last answer of each row with a model, as AlpaGasus does (Chen et al. 2023, section 3).
+
+    The score goes into the row's scores under the name of the aspect. A verdict that can't be read, is out of range,
+    or that the judge itself withholds is never a number: the row counts as unscored. The row's text stands between
+    marks that it can't contain.
+
+    Args:
+        aspect: what is graded (accuracy, helpfulness...); the score's name
+        low: the lowest score
+        high: the highest score
+        min_score: drop rows that score less (below_min)
+        by: the role that judges; without a `judge:` line it is the teacher
+        keep_unscored: keep rows without a score instead of dropping them (unscored)
+        max_unscored: stop when more than this share of the last 200 verdicts carries no score
+        temperature: sampling temperature; null leaves it to the provider
+        max_tokens: the longest verdict
+        window: rows worked on at a time
+    """
+
+    async def grade(sample: Sample) -> tuple[Sample, Completion]:
+        # the mark is made from the row, so that it is the same again on replay and unknown to the row's author
+        fence = sample.id[:8]
+        prompt = run.render(
+            "judge/accuracy",
+            aspect=aspect,
+            low=f"{low:g}",
+            high=f"{high:g}",
+            fence=fence,
+            prompt="\n\n".join(f"{message.role}: {message.content}" for message in sample.prompt),
+            response=sample.output,
+        )
+        return sample, await run.generate(
+            prompt, by=by, schema=SCHEMA, temperature=temperature, max_tokens=max_tokens
+        )
+
+    recent: list[bool] = []
+    scores: dict[float, int] = {}
+    unscored = 0
+    async for sample, completion in run.map(grade, samples, window=window):
+        try:
+            score, reason = verdict(usable(completion), low, high)
+            fault = ParseError("withheld", reason) if score is None else None
+        except ParseError as error:
+            score, reason, fault = None, "", error
+        recent = [*recent[1 - SPAN :], score is None]
+        if len(recent) == SPAN and sum(recent) > max_unscored * SPAN:
+            raise TeacherError(
+                f"{sum(recent)} of the last {SPAN} verdicts of {run.teacher(by).model} carry no score"
+                f" (the last: {fault})",
+                "look at some with `selfinstruct look`; use another judge, or raise max_unscored",
+            )
+        sample = run.trace(sample, completion)
+        if score is None:
+            unscored += 1
+            if keep_unscored:
+                yield sample
+            else:
+                run.drop(sample, "unscored", fault=str(fault))
+            continue
+        scores[score] = scores.get(score, 0) + 1
+        sample = sample.score(**{aspect: score}).note(judgement=reason)
+        if min_score is not None and score < min_score:
+            run.drop(sample, "below_min", rule=aspect, value=score, threshold=min_score)
+        else:
+            yield sample
+    run.note(scores={f"{score:g}": scores[score] for score in sorted(scores)}, unscored=unscored)

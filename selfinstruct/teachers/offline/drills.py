@@ -1,0 +1,273 @@
+"""Drills: short list tasks that a model of a few hundred thousand parameters can learn from scratch.
+
+Tuned for two things at once. Learnable: few wordings, items apart by spaces so that a word-level tokenizer sees one
+token an item, a small vocabulary. Novel: ROUGE-L F of two rows of one wording is 2(T+o)/(2T+2C) for T wording words, C items
+and o shared ones, so that with T <= 5 and C >= 4 two rows stay below 0.7 until they share two or more items in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from selfinstruct.teachers.offline.family import SPACED, Family, Slots
+
+# The one place to tune. Sizes are (fewest, most) items of a row.
+WORDS = tuple(
+    "apple arrow bell bird boat bone book bread brick bridge cake candle chair clock cloud coat coin corn cup desk "
+    "door drum fish flag fork frog gate glass glove goat grape hat hill house iron jar key king kite lamp leaf lemon "
+    "lion milk moon mouse nest nut ocean olive onion owl paper peach pen piano plate pond queen rain ring river rope "
+    "rose salt sand ship shoe silk snow sock spoon star stone sugar table tiger tower train tree violin wagon water "
+    "wheel wind wolf yarn zebra".split()
+)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+OPPOSITES = tuple(
+    tuple(pair.split("-"))
+    for pair in (
+        "hot-cold up-down big-small fast-slow early-late wet-dry open-closed full-empty hard-soft high-low light-dark "
+        "long-short loud-quiet near-far new-old rich-poor strong-weak thick-thin true-false wide-narrow young-aged "
+        "clean-dirty happy-sad cheap-costly"
+    ).split()
+)
+SIZE = (4, 6)  # words
+LETTER_SIZE = (5, 6)
+PAIRS = 3  # sums a row
+ADDEND = 20  # each addend is 1 to this
+
+_LETTERS = "[a-z](?: [a-z])+"
+_CAPITALS = "[A-Z]+(?: [A-Z]+)+"
+_SUMS = r"\d+\+\d+(?: \d+\+\d+)*"
+
+
+def _words(rng: Random) -> dict[str, str]:
+    return {"items": " ".join(rng.sample(WORDS, rng.randint(*SIZE)))}
+
+
+def _capitals(rng: Random) -> dict[str, str]:
+    return {"items": _words(rng)["items"].upper()}
+
+
+def _letters(rng: Random) -> dict[str, str]:
+    return {"items": " ".join(rng.sample(LETTERS, rng.randint(*LETTER_SIZE)))}
+
+
+def _early_letters(rng: Random) -> dict[str, str]:
+    return {"items": " ".join(rng.sample(LETTERS[:-1], rng.randint(*LETTER_SIZE)))}
+
+
+def _sums(rng: Random) -> dict[str, str]:
+    return {"items": " ".join(f"{rng.randint(1, ADDEND)}+{rng.randint(1, ADDEND)}" for _ in range(PAIRS))}
+
+
+def _adjectives(rng: Random) -> dict[str, str]:
+    pairs = rng.sample(OPPOSITES, rng.randint(*SIZE))
+    return {"items": " ".join(rng.choice(pair) for pair in pairs)}
+
+
+_OPPOSITE = {a: b for pair in OPPOSITES for a, b in (pair, pair[::-1])}
+
+
+def _drill(
+    name: str,
+    phrasings: Sequence[str],
+    draw: Callable[[Random], dict[str, str]],
+    rule: Callable[[list[str]], Sequence[str]],
+    pattern: str = SPACED,
+    case: bool = False,
+) -> Family:
+    def answer(slots: Slots) -> str:
+        return " ".join(rule(slots["items"].split()))
+
+    return Family(name, phrasings, draw, answer, slots={"items": pattern}, case=case, framed=False)
+
+
+DRILLS = (
+    _drill(
+        "echo",
+        (
+            "Repeat these words: {items}",
+            "Say exactly this: {items}",
+            "Copy the words: {items}",
+            "Echo: {items}",
+            "Write this again: {items}",
+            "Type it unchanged: {items}",
+        ),
+        _words,
+        lambda items: items,
+    ),
+    _drill(
+        "reverse",
+        (
+            "Reverse these words: {items}",
+            "Backwards, please: {items}",
+            "Flip the order of: {items}",
+            "Turn this list around: {items}",
+            "Write in reverse: {items}",
+            "From last to first: {items}",
+        ),
+        _words,
+        lambda items: items[::-1],
+    ),
+    _drill(
+        "upper",
+        (
+            "Make these words uppercase: {items}",
+            "In capital letters: {items}",
+            "Capitalize every letter: {items}",
+            "Shout these words: {items}",
+            "Convert to upper case: {items}",
+            "Use all caps: {items}",
+        ),
+        _words,
+        lambda items: [item.upper() for item in items],
+        case=True,
+    ),
+    _drill(
+        "lower",
+        (
+            "Make these words lowercase: {items}",
+            "In small letters: {items}",
+            "Without capitals: {items}",
+            "Whisper these words: {items}",
+            "Convert to lower case: {items}",
+            "No caps, please: {items}",
+        ),
+        _capitals,
+        lambda items: [item.lower() for item in items],
+        _CAPITALS,
+        case=True,
+    ),
+    _drill(
+        "first",
+        (
+            "First word of: {items}",
+            "What comes first? {items}",
+            "Give the first item: {items}",
+            "Which word starts this list: {items}",
+            "Name the opening word: {items}",
+            "Keep only the first: {items}",
+        ),
+        _words,
+        lambda items: items[:1],
+    ),
+    _drill(
+        "second",
+        (
+            "Second word of: {items}",
+            "What comes second? {items}",
+            "Give the second item: {items}",
+            "Which word is number two: {items}",
+            "Name word two: {items}",
+            "Keep only the second: {items}",
+        ),
+        _words,
+        lambda items: items[1:2],
+    ),
+    _drill(
+        "last",
+        (
+            "Last word of: {items}",
+            "What comes last? {items}",
+            "Give the last item: {items}",
+            "Which word ends this list: {items}",
+            "Name the final word: {items}",
+            "Keep only the last: {items}",
+        ),
+        _words,
+        lambda items: items[-1:],
+    ),
+    _drill(
+        "sort_letters",
+        (
+            "Sort these letters: {items}",
+            "Alphabetical order: {items}",
+            "Put in order: {items}",
+            "Arrange from a to z: {items}",
+            "Order the letters: {items}",
+            "Sorted, please: {items}",
+        ),
+        _letters,
+        sorted,
+        _LETTERS,
+    ),
+    _drill(
+        "count_words",
+        (
+            "Count these words: {items}",
+            "How many words? {items}",
+            "Number of words in: {items}",
+            "How long is this list: {items}",
+            "Tell me the word count: {items}",
+            "Count the items: {items}",
+        ),
+        lambda rng: {"items": " ".join(rng.sample(WORDS, rng.randint(SIZE[0] - 1, SIZE[1] + 1)))},
+        lambda items: [str(len(items))],
+    ),
+    _drill(
+        "add_pairs",
+        (
+            "Add each pair: {items}",
+            "Find the sums: {items}",
+            "Work out: {items}",
+            "Calculate {items}",
+            "What are these sums? {items}",
+            "Solve {items}",
+        ),
+        _sums,
+        lambda items: [str(sum(map(int, item.split("+")))) for item in items],
+        _SUMS,
+    ),
+    _drill(
+        "swap_ends",
+        (
+            "Swap first and last: {items}",
+            "Exchange the two ends: {items}",
+            "Switch the outer words: {items}",
+            "Trade the end words: {items}",
+            "Swap the ends of: {items}",
+            "Let both ends change places: {items}",
+        ),
+        _words,
+        lambda items: [items[-1], *items[1:-1], items[0]],
+    ),
+    _drill(
+        "drop_first",
+        (
+            "Remove the first word: {items}",
+            "Drop the first: {items}",
+            "Leave out word one: {items}",
+            "Delete the opening word: {items}",
+            "Skip the first item: {items}",
+            "All but the first: {items}",
+        ),
+        _words,
+        lambda items: items[1:],
+    ),
+    _drill(
+        "next_letters",
+        (
+            "Next letter for each: {items}",
+            "Move one letter on: {items}",
+            "What follows each letter? {items}",
+            "Shift forward by one: {items}",
+            "Give the following letters: {items}",
+            "One step later: {items}",
+        ),
+        _early_letters,
+        lambda items: [LETTERS[LETTERS.index(item) + 1] for item in items],
+        _LETTERS,
+    ),
+    _drill(
+        "opposites",
+        (
+            "Give the opposites: {items}",
+            "Opposite words for: {items}",
+            "Say the contrary: {items}",
+            "Turn each into its opposite: {items}",
+            "Antonyms of: {items}",
+            "What are the antonyms? {items}",
+        ),
+        _adjectives,
+        lambda items: [_OPPOSITE[item] for item in items],
+    ),
+)

@@ -1,0 +1,153 @@
+"""How a request travels: `Direct`, a plain aiohttp post, and `Official`, the provider's own SDK on its
+aiohttp backend.
+
+Direct costs about a tenth of the CPU time of an SDK and serves every address of one's own, where requests per
+second matter. Official serves the providers' own addresses, whose headers and authentication are the SDK's
+business. Neither retries, follows redirects, nor sets a deadline: `run.generate` does, once, over the whole
+attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import aiohttp
+
+from selfinstruct.errors import TeacherError, TransientError
+from selfinstruct.teachers.endpoint import Endpoint
+from selfinstruct.teachers.reply import Reply
+
+LARGEST_REPLY = 32 * 1024 * 1024  # bytes, after decompression
+_IDLE = 60.0  # seconds an unused connection is kept
+_JSON = {"content-type": "application/json"}
+
+
+class Transport(Protocol):
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply: ...
+
+    async def close(self) -> None: ...
+
+
+class Direct:
+    """One aiohttp session, opened at the first post. The number of connections is not limited here: how many
+    requests are in flight is decided elsewhere."""
+
+    def __init__(self, at: Endpoint, authorize: Callable[[str], Mapping[str, str]]) -> None:
+        self.at = at
+        self._authorize = authorize
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        if self._session is None:
+            self._session = self._open()
+        try:
+            async with self._session.post(
+                self.at.url.rstrip("/") + path, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                return Reply(response.status, response.headers, await self._read(response))
+        except (aiohttp.ClientSSLError, ssl.SSLError) as error:
+            raise TeacherError(
+                f"{self.at.identity}: no trusted connection to {self.at.shown}: {self.at.quote(str(error))}",
+                "the server's certificate must be valid; plain http is for this machine and private networks",
+            ) from None
+        except aiohttp.ClientConnectorError as error:
+            raise TransientError(
+                f"{self.at.identity}: nothing answers at {self.at.shown} ({_reason(error.os_error)})",
+                "start the server, or correct base_url",
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
+            raise _broken(self.at, error) from None
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        chunks, size = [], 0
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > LARGEST_REPLY:
+                raise TeacherError(
+                    f"{self.at.identity}: one answer of over {LARGEST_REPLY >> 20} MiB from {self.at.shown}",
+                    "no completion is that long; is it an address of another kind of server?",
+                )
+        return b"".join(chunks)
+
+    def _open(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE, ttl_dns_cache=300),
+            timeout=aiohttp.ClientTimeout(total=None),
+            headers={**_JSON, **self._authorize(self.at.key)},
+            trust_env=not self.at.private,  # proxies are for the world outside
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.close()
+
+
+class Official:
+    """`package` is `openai` or `anthropic`, `client` its asynchronous client class. The SDK is imported at
+    the first post; of what it returns, only status, headers and bytes are used.
+    """
+
+    def __init__(self, at: Endpoint, package: str, client: str) -> None:
+        self.at = at
+        self._package = package
+        self._class = client
+        self._client: Any = None
+        self._sdk: Any = None
+        self._response: Any = None
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        if self._client is None:
+            self._open()
+        try:
+            response = await self._client.post(
+                path, content=body, cast_to=self._response, options={"headers": {**_JSON, **headers}}
+            )
+        except self._sdk.APIStatusError as error:
+            response = error.response
+        except self._sdk.APIConnectionError as error:
+            raise _broken(self.at, error.__cause__ or error) from None
+        except (aiohttp.ClientError, OSError) as error:  # what the SDK's backend doesn't translate
+            raise _broken(self.at, error) from None
+        return Reply(response.status_code, response.headers, response.content)
+
+    def _open(self) -> None:
+        self._sdk = importlib.import_module(self._package)
+        http = importlib.import_module("httpx2")  # the HTTP layer of both SDKs
+        self._response = http.Response
+        self._client = getattr(self._sdk, self._class)(
+            api_key=self.at.key,
+            base_url=self.at.url,  # so that no variable in the environment moves the address behind our back
+            max_retries=0,
+            timeout=None,
+            http_client=self._sdk.DefaultAioHttpClient(
+                timeout=None,
+                follow_redirects=False,
+                limits=http.Limits(
+                    max_connections=0, keepalive_expiry=_IDLE
+                ),  # 0: no limit, in aiohttp's terms
+            ),
+        )
+
+    async def close(self) -> None:
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+
+def _broken(at: Endpoint, error: BaseException) -> TransientError:
+    return TransientError(f"{at.identity}: the connection to {at.shown} broke: {at.quote(_reason(error))}")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return "timed out"
+    return str(error) or type(error).__name__
