@@ -1,7 +1,7 @@
 """The dataset card: a README.md that says what is in the folder, how it was made and under which licence.
 
-Everything in it comes from the funnel and the rows. Nothing is assumed, and no time of day is in it: the same run
-gives the same card.
+Everything in it comes from the funnel and the rows. Nothing is assumed, and no time of day is in it: the same
+run gives the same card.
 """
 
 from __future__ import annotations
@@ -169,8 +169,8 @@ def _alike(row: StepRow) -> str:
     if "threshold" not in said or said.get("tokens") not in cut:
         return ""
     return (
-        f"`{row.name}` takes an instruction for new while its ROUGE-L F1 to each one kept before is not above "
-        f"{said['threshold']:g}, counted over {cut[said['tokens']]}."
+        f"`{row.name}` takes an instruction for new while its ROUGE-L F1 to each one kept before is not "
+        f"above {said['threshold']:g}, counted over {cut[said['tokens']]}."
     )
 
 

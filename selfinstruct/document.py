@@ -57,7 +57,9 @@ def load(path: Path, sets: Sequence[str] = (), limit: int | None = None) -> Pipe
 class _Entry:
     """One item under `steps:`: its name, its options, and the lines they stand on."""
 
-    def __init__(self, number: int, name: str, options: dict[str, Any], line: int, lines: dict[str, int]) -> None:
+    def __init__(
+        self, number: int, name: str, options: dict[str, Any], line: int, lines: dict[str, int]
+    ) -> None:
         self.number, self.name, self.options, self.line, self.lines = number, name, options, line, lines
 
 
@@ -138,7 +140,9 @@ class _Source:
             elif self._plain(value) is None:
                 entries.append(_Entry(number, key.value, {}, line, {}))
             else:
-                raise self.wrong(line, f"the options of step {number} must be a mapping", "write {option: value}")
+                raise self.wrong(
+                    line, f"the options of step {number} must be a mapping", "write {option: value}"
+                )
         return entries
 
     def wrong(self, line: int, message: str, hint: str = "") -> ConfigError:
@@ -170,7 +174,9 @@ class _Override:
         path, equals, value = text.partition("=")
         self._target, *self._keys = path.strip().split(".")
         if not equals or not all([self._target, *self._keys]):
-            raise ConfigError(f"--set {text}: not understood", "write step.option=value, such as alpaca.n=100")
+            raise ConfigError(
+                f"--set {text}: not understood", "write step.option=value, such as alpaca.n=100"
+            )
         self.option = self._keys[0] if self._keys else ""
         try:
             self._value = yaml.safe_load(value)
@@ -205,7 +211,9 @@ class _Override:
             top[self._target] = self._value
             return
         if self._target not in ROLES:
-            raise ConfigError(f"--set {self.text}: `{self._target}` has no parts", f"write {self._target}=value")
+            raise ConfigError(
+                f"--set {self.text}: `{self._target}` has no parts", f"write {self._target}=value"
+            )
         if isinstance(top.get(self._target), str):
             top[self._target] = {"model": top[self._target]}
         _put(top.setdefault(self._target, {}), self._keys, self._value)
@@ -233,7 +241,9 @@ def _lower(steps: Sequence[_Entry], limit: int) -> None:
 def _use(path: Path) -> None:
     """Load a user's own steps from a Python file."""
     if not path.is_file():
-        raise ConfigError(f"{path}: there is no such file", "`use:` lists Python files beside the pipeline file")
+        raise ConfigError(
+            f"{path}: there is no such file", "`use:` lists Python files beside the pipeline file"
+        )
     name = f"selfinstruct_use_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
@@ -245,7 +255,9 @@ def _use(path: Path) -> None:
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"{path}: {type(error).__name__}: {error}", "mend the file; it is run as it stands") from error
+        raise ConfigError(
+            f"{path}: {type(error).__name__}: {error}", "mend the file; it is run as it stands"
+        ) from error
 
 
 def schema() -> dict[str, Any]:
@@ -281,7 +293,11 @@ def schema() -> dict[str, Any]:
             **{role: {**model, "description": f"the model that plays the {role}"} for role in ROLES},
             "seed": {"type": "integer", "description": "of all that is drawn at random"},
             "budget": {"type": "number", "description": "dollars; reaching it pauses the run"},
-            "use": {"type": "array", "items": {"type": "string"}, "description": "Python files with steps of yours"},
+            "use": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "Python files with steps of yours",
+            },
             "steps": {"type": "array", "minItems": 1, "items": {"anyOf": shapes}},
         },
         "$defs": definitions,

@@ -36,13 +36,15 @@ class StepRow:
 
 @dataclass(frozen=True)
 class Funnel:
-    """All steps of a run so far. `teachers` maps each role to the model that plays it."""
+    """All steps of a run so far. `teachers` maps each role to the model that plays it, `about` a model to what it says
+    of itself, where it has something to say.
+    """
 
     pipeline: str
     version: str
     teachers: Mapping[str, str]
+    about: Mapping[str, str]
     steps: tuple[StepRow, ...]
-    planned: tuple[str, ...]
 
     @classmethod
     def of(cls, store: Store) -> Self:
@@ -75,6 +77,6 @@ class Funnel:
             pipeline=about.get("name", ""),
             version=about.get("version", ""),
             teachers=about.get("teachers", {}),
+            about=about.get("about", {}),
             steps=tuple(rows),
-            planned=tuple(about.get("steps", ())),
         )

@@ -92,7 +92,9 @@ class Limits:
         self._streak = 0
         if self._trouble_since is None:
             self._trouble_since = now
-        if error.overloaded and sent >= self._lowered_at:  # one burst was sent before it could know: lower once
+        if (
+            error.overloaded and sent >= self._lowered_at
+        ):  # one burst was sent before it could know: lower once
             self.allowed = max(1.0, self.allowed * LOWER_BY)
             self._lowered_at = now
         if error.retry_after is not None:

@@ -33,7 +33,9 @@ def usable(completion: Completion) -> str:
 
 
 NO_INPUT = "<noinput>"
-_HEAD = re.compile(r"^[ \t]*(?:#{2,3}[ \t]*)?(\d{1,3})\.[ \t]*(Instruction|Input|Output)[ \t]*:", re.MULTILINE)
+_HEAD = re.compile(
+    r"^[ \t]*(?:#{2,3}[ \t]*)?(\d{1,3})\.[ \t]*(Instruction|Input|Output)[ \t]*:", re.MULTILINE
+)
 _OPENING = re.compile(r"\A\s*(?:#{2,}\s*)+")
 _CLOSING = re.compile(r"(?:\n[ \t]*#{2,}[ \t]*)+\s*\Z")
 _FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL)
@@ -68,7 +70,9 @@ def blocks(text: str, first: int, *, cut: bool) -> list[Task | ParseError]:
         if labels != ["Instruction", "Input", "Output"]:
             found.append(ParseError("bad_block", f"labels {', '.join(labels)}"))
         elif len({part[1] for part in parts}) > 1:
-            found.append(ParseError("bad_number", f"numbers {', '.join(part[1] for part in parts)} in one block"))
+            found.append(
+                ParseError("bad_number", f"numbers {', '.join(part[1] for part in parts)} in one block")
+            )
         else:
             values = [body[part.end() : end] for part, end in zip(parts, ends, strict=True)]
             found.append(_task(*(_CLOSING.sub("", value).strip() for value in values)))
@@ -203,5 +207,7 @@ def verdict(text: str, low: float, high: float) -> Verdict:
 def _ranged(number: str, of: str | None, low: float, high: float) -> float:
     score = float(number.replace(",", "."))
     if not low <= score <= high or (of is not None and float(of) != high):
-        raise ParseError("out_of_range", f"{number}{'/' + of if of else ''} is not between {low:g} and {high:g}")
+        raise ParseError(
+            "out_of_range", f"{number}{'/' + of if of else ''} is not between {low:g} and {high:g}"
+        )
     return score

@@ -145,8 +145,12 @@ def _about(pipeline: Pipeline, place: Place) -> dict[str, Any]:
     return {
         "name": pipeline.name,
         "version": __version__,
-        "steps": [each.name for each in pipeline.steps],
         "teachers": {name: part.teacher.model for name, part in place.roles.items()},
+        "about": {
+            part.teacher.model: part.teacher.about
+            for part in place.roles.values()
+            if hasattr(part.teacher, "about")
+        },
     }
 
 
@@ -180,10 +184,21 @@ def check(pipeline: Pipeline, place: Place) -> None:
 
 async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watch: Watch) -> None:
     store, place, current = session.store, session.place, steps[n]
-    tally = Tally(n, current.name)
+    coming = store.count(n - 1) if n else 0
+    tally = Tally(n, current.name, coming=coming)
     before = next((record for record in store.steps() if record.n == n), None)
-    if before is not None and before.done and before.fingerprint == mark and current.intact(place, before.facts):
-        tally.came, tally.made, tally.kept, tally.drops = before.came, before.made, store.count(n), store.reasons(n)
+    if (
+        before is not None
+        and before.done
+        and before.fingerprint == mark
+        and current.intact(place, before.facts)
+    ):
+        tally.came, tally.made, tally.kept, tally.drops = (
+            before.came,
+            before.made,
+            store.count(n),
+            store.reasons(n),
+        )
         tally.facts = before.facts
         watch("skip", tally)
         return
@@ -196,19 +211,24 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
         store.add(n, kept, view.dropped)
         kept.clear()
         view.dropped.clear()
-        seconds = time.monotonic() - tally.started
         uses = view.uses if done else ()
         store.record(
-            n, came=tally.came, made=tally.made, seconds=seconds, facts=tally.facts, uses=uses, done=done
+            n,
+            came=tally.came,
+            made=tally.made,
+            seconds=tally.seconds,
+            facts=tally.facts,
+            uses=uses,
+            done=done,
         )
 
-    async def coming() -> AsyncIterator[Sample]:
+    async def arriving() -> AsyncIterator[Sample]:
         for sample in store.samples(n - 1) if n else ():
             tally.came += 1
             yield sample
 
     try:
-        async with contextlib.aclosing(current(view, coming())) as rows:  # type: ignore[type-var]
+        async with contextlib.aclosing(current(view, arriving())) as rows:  # type: ignore[type-var]
             async for sample in rows:
                 kept.append((tally.kept, sample))
                 tally.kept += 1
@@ -218,11 +238,12 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
         with contextlib.suppress(StoreError):
             write(done=False)  # how far it got, for `show`; the next execution starts the step anew
         raise
-    if tally.pending or tally.came != (store.count(n - 1) if n else 0):
+    if tally.pending or tally.came != coming:
         raise DataError(
             f"step `{current.name}` lost count: {tally.came} rows came, {tally.made} were made, {tally.kept} kept,"
             f" {tally.drops.total()} dropped",
             "a step takes all rows, yields or drops each, and declares new ones with run.made()",
         )
+    tally.ended = time.monotonic()
     write(done=True)
     watch("end", tally)

@@ -20,11 +20,15 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     model: str
-    concurrency: int = Field(16, ge=1, description="requests in flight at most; lowered by itself under overload")
+    concurrency: int = Field(
+        16, ge=1, description="requests in flight at most; lowered by itself under overload"
+    )
     rpm: int | None = Field(None, ge=1, description="requests a minute")
     tpm: int | None = Field(None, ge=1, description="tokens a minute")
     timeout: float = Field(600.0, gt=0, description="seconds for one attempt, from sending to the last byte")
-    price: dict[str, float] | None = Field(None, description="dollars a million tokens: {input: 0.15, output: 0.6}")
+    price: dict[str, float] | None = Field(
+        None, description="dollars a million tokens: {input: 0.15, output: 0.6}"
+    )
     params: dict[str, Any] = Field(
         default_factory=dict, description="sampling parameters; they beat the recipe's, null removes one"
     )

@@ -48,7 +48,12 @@ class Role:
     deadline: float  # seconds for one attempt, from sending to the last byte
 
     def request(
-        self, prompt: Prompt, draw: int, raw: bool, schema: Mapping[str, Any] | None, params: Mapping[str, Any]
+        self,
+        prompt: Prompt,
+        draw: int,
+        raw: bool,
+        schema: Mapping[str, Any] | None,
+        params: Mapping[str, Any],
     ) -> Request:
         """What the user writes beats what the recipe asks for; None takes a parameter away."""
         if isinstance(prompt, str):
@@ -68,7 +73,9 @@ class Role:
         """Tokens and nano-dollars that the request can cost at most: a token is never shorter than a byte."""
         texts = [message.content for message in request.messages] if request.text is None else [request.text]
         read = sum(len(text.encode("utf-8", "replace")) + 16 for text in texts)
-        written = request.params.get("max_tokens") or (self.price and self.price.max_output) or UNBOUNDED_OUTPUT
+        written = (
+            request.params.get("max_tokens") or (self.price and self.price.max_output) or UNBOUNDED_OUTPUT
+        )
         return read + written, 0 if self.price is None else worst(read, written, self.price)
 
 
@@ -92,14 +99,17 @@ class Place:
         found = self.roles.get(name) or self.roles.get("teacher")
         if found is None:
             raise ConfigError(
-                f"no model is named for the role `{name}`", f"add a line `{name}: offline` (or openai/MODEL...)"
+                f"no model is named for the role `{name}`",
+                f"add a line `{name}: offline` (or openai/MODEL...)",
             )
         return found
 
 
 @dataclass
 class Tally:
-    """How far a step is, for whoever watches. `asked` counts calls of this process, `calls` all that the step used."""
+    """How far a step is, for whoever watches. `asked` counts calls of this process, `calls` all that the step used;
+    `coming` is how many rows the step before it left.
+    """
 
     n: int
     name: str
@@ -115,12 +125,24 @@ class Tally:
     done: int = 0
     total: int | None = None
     text: str = ""
+    coming: int = 0
     started: float = field(default_factory=time.monotonic)
+    ended: float | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def pending(self) -> int:
-        return self.came + self.made - self.kept - sum(self.drops.values())
+        return self.came + self.made - self.kept - self.drops.total()
+
+    @property
+    def share(self) -> float | None:
+        """How much of the step is done, from 0 to 1, as far as that is known."""
+        done, total = (self.done, self.total) if self.total else (self.kept + self.drops.total(), self.coming)
+        return min(1.0, done / total) if total else None
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended or time.monotonic()) - self.started
 
 
 class Session:
@@ -330,6 +352,10 @@ class Run:
         self._tally.facts.update(facts)
 
     def progress(self, done: int, total: int | None = None, text: str = "") -> None:
+        """How far long local work is. Raises CancelledError when the run is being interrupted meanwhile."""
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
         self._tally.done, self._tally.total, self._tally.text = done, total, text
 
     def funnel(self) -> Funnel:

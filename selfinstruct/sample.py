@@ -68,7 +68,7 @@ class Sample:
         if input:
             prompt += _GAP + input
             meta["input"] = input
-        messages = (Message("user", prompt),)
+        messages: tuple[Message, ...] = (Message("user", prompt),)
         if output is not None:
             messages += (Message("assistant", output),)
         return cls(messages, meta=meta, parents=tuple(parents))

@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, get_type_hints, overload
+from typing import Any, Concatenate, ParamSpec, cast, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -24,7 +24,9 @@ from selfinstruct.sample import Sample, digest
 Samples = AsyncIterator[Sample]
 P = ParamSpec("P")
 
-Check = Callable[..., None]  # (place, **options): can the step run? Raises ConfigError or DataError before any call
+Check = Callable[
+    ..., None
+]  # (place, **options): can the step run? Raises ConfigError or DataError before any call
 Sees = Callable[..., Any]  # (place, **options): what it reads from outside (a file's digest), as a JSON value
 Intact = Callable[..., bool]  # (place, facts, **options): is what it left outside the store still there?
 Forecast = Callable[..., Estimate]  # (outlook, **options): rows, calls and tokens, for `plan`
@@ -147,15 +149,19 @@ def filter(rule: Callable[Concatenate[Sample, P], str | None]) -> Callable[P, St
             else:
                 run.drop(sample, reason, rule=rule.__name__, **options)
 
-    return step_type(rule, apply, skip=1).make
+    return cast(Callable[P, Step], step_type(rule, apply, skip=1).make)
 
 
-def step_type(described: Callable[..., Any], function: Callable[..., Any], *, skip: int, **hooks: Any) -> StepType:
+def step_type(
+    described: Callable[..., Any], function: Callable[..., Any], *, skip: int, **hooks: Any
+) -> StepType:
     """Register the step that `described` names, documents and gives options to, run by `function`."""
     name, module = described.__name__, described.__module__
     known = REGISTRY.get(name)
     if known is not None and known.module != module:
-        raise ConfigError(f"{module}: there is already a step named `{name}` in {known.module}", "rename yours")
+        raise ConfigError(
+            f"{module}: there is already a step named `{name}` in {known.module}", "rename yours"
+        )
     text, options = _options(described, skip)
     code = "" if module.startswith("selfinstruct.") else _code(described)
     REGISTRY[name] = StepType(name, module, function, options, text, code, **hooks)
@@ -180,7 +186,10 @@ def _options(function: Callable[..., Any], skip: int) -> tuple[str, type[BaseMod
                 "put a bare * before the options",
             )
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-        fields[parameter.name] = (hints[parameter.name], Field(default, description=lines.get(parameter.name)))
+        fields[parameter.name] = (
+            hints[parameter.name],
+            Field(default, description=lines.get(parameter.name)),
+        )
     model = create_model(
         function.__name__, __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields
     )

@@ -321,7 +321,15 @@ class Store:
             )
 
     def record(
-        self, n: int, *, came: int, made: int, seconds: float, facts: dict[str, Any], uses: Iterable[str], done: bool
+        self,
+        n: int,
+        *,
+        came: int,
+        made: int,
+        seconds: float,
+        facts: dict[str, Any],
+        uses: Iterable[str],
+        done: bool,
     ) -> None:
         """Write down how far step `n` got; `done` makes its rows final."""
         with self._commit() as db:
@@ -381,10 +389,10 @@ class Store:
             )
         )
 
-    def drops(self, n: int, reason: str | None = None) -> Iterator[Drop]:
+    def drops(self, n: int, first: int = 0) -> Iterator[Drop]:
+        """What step `n` dropped, in order, from position `first`."""
         for why, detail, sample in self._reader.execute(
-            "SELECT reason, detail, sample FROM drops WHERE n = ?1 AND (?2 IS NULL OR reason = ?2) ORDER BY pos",
-            (n, reason),
+            "SELECT reason, detail, sample FROM drops WHERE n = ? AND pos >= ? ORDER BY pos", (n, first)
         ):
             row = json.loads(sample)
             yield Drop(why, json.loads(detail), row if isinstance(row, str) else Sample.from_row(row))

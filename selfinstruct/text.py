@@ -1,8 +1,8 @@
 """What a word is, in any script, and when two texts are the same text.
 
-`words` cuts a text into comparable tokens. Scripts written with spaces give words; scripts written without them
-(Chinese, Japanese, Thai, Khmer...) give one token per character with its combining marks, because no list of words
-is needed to compare two such texts, only a unit that both are cut into in the same way.
+`words` cuts a text into comparable tokens. Scripts written with spaces give words; scripts written without
+them (Chinese, Japanese, Thai, Khmer...) give one token per character with its combining marks, because no
+list of words is needed to compare two such texts, only a unit that both are cut into in the same way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]+"
 )
-_TYPOGRAPHIC = str.maketrans(dict.fromkeys("‘’‛ʼ", "'") | dict.fromkeys("“”‟„", '"') | dict.fromkeys("‐‑‒–—―−", "-"))
+_TYPOGRAPHIC = str.maketrans(
+    dict.fromkeys("‘’‛ʼ", "'") | dict.fromkeys("“”‟„", '"') | dict.fromkeys("‐‑‒–—―−", "-")
+)
 
 # Blocks of scripts that put no space between words (line breaking classes ID and SA of UAX #14, as letters).
 _UNSPACED = (
@@ -52,9 +54,10 @@ _UNSPACED = (
 def words(text: str) -> list[str]:
     """The tokens of `text`, in order: case, width and invisible characters make no difference.
 
-    Kept whole: accented letters and combining marks, numbers (`3.14`, `1,000`), dotted names (`node.js`, `e.g`),
-    and the signs that tell languages apart (`c++`, `c#`, `f#`, `.net`). All other punctuation separates. Characters
-    of unspaced scripts are tokens of their own. A text of punctuation or emoji alone has no word.
+    Kept whole: accented letters and combining marks, numbers (`3.14`, `1,000`), dotted names (`node.js`,
+    `e.g`), and the signs that tell languages apart (`c++`, `c#`, `f#`, `.net`). All other punctuation
+    separates. Characters of unspaced scripts are tokens of their own. A text of punctuation or emoji alone
+    has no word.
     """
     if text.isascii():
         return _ascii_word().findall(text.lower())
@@ -67,8 +70,8 @@ def symbols(text: str) -> list[str]:
 
 
 def normal_form(text: str) -> str:
-    """The form under which two texts count as the same: equal but for case, width, spacing, invisible characters and
-    typographic quotes and dashes. Punctuation stays, so that "C++" and "C#" differ."""
+    """The form under which two texts count as the same: equal but for case, width, spacing, invisible
+    characters and typographic quotes and dashes. Punctuation stays, so that "C++" and "C#" differ."""
     return " ".join(_fold(text).translate(_TYPOGRAPHIC).split())
 
 
@@ -82,7 +85,8 @@ def _fold(text: str) -> str:
 
 
 def _word(unit: str, letter: str, digit: str) -> re.Pattern[str]:
-    """Units joined by a dot between letters or digits and by a thousands separator, with the sign of C++, C# or A+."""
+    """Units joined by a dot between letters or digits and by a thousands separator, with the sign of C++, C#
+    or A+."""
     joint = rf"(?<={letter})\.(?={letter})|(?<={digit})(?:[.٫](?={digit})|[,٬](?={digit}{{3}}(?!{digit})))"
     sign = rf"(?<={letter})(?:\+\+(?![+#])|[+#](?!{unit}|[+#]))"
     return re.compile(rf"{unit}+(?:(?:{joint}){unit}+)*(?:{sign})?|(?<![.\d])\.net(?!{unit})")
@@ -95,8 +99,9 @@ def _ascii_word() -> re.Pattern[str]:
 
 @functools.cache
 def _unicode_word() -> re.Pattern[str]:
-    # `re` has no classes for marks or scripts, and its \w leaves combining marks out, which would cut every word of
-    # Hindi or Arabic with vowel signs. The classes are read from Python's own Unicode tables at first need (10 ms).
+    # `re` has no classes for marks or scripts, and its \w leaves combining marks out, which would cut every
+    # word of Hindi or Arabic with vowel signs. The classes are read from Python's own Unicode tables at first
+    # need (10 ms).
     marks = _ranges(c for c in (*range(0x300, 0x1F000), *range(0xE0100, 0xE01F0)) if _category(c) == "M")
     unspaced = _ranges(c for low, high in _UNSPACED for c in range(low, high + 1) if _category(c) == "L")
     pattern = _word(rf"(?:(?![{unspaced}])[^\W_][{marks}]*)", r"[^\W\d_]", r"\d").pattern

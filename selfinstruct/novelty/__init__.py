@@ -7,8 +7,8 @@
     Match(score=0.923076923076923, text='Write a poem about the sea.', id=None)
 
 ROUGE-L is the F-measure of the longest common subsequence of two texts' tokens (Lin 2004). Self-Instruct
-(arXiv 2212.10560) and Alpaca drop an instruction whose ROUGE-L with any earlier one is above 0.7; the decisions here
-are theirs, bit by bit, without comparing every pair.
+(arXiv 2212.10560) and Alpaca drop an instruction whose ROUGE-L with any earlier one is above 0.7; the
+decisions here are theirs, bit by bit, without comparing every pair.
 """
 
 from selfinstruct.novelty.index import Match, NoveltyIndex, Similar

@@ -14,10 +14,12 @@ from selfinstruct.errors import ConfigError, DataError, nearest
 from selfinstruct.novelty import snapshot
 from selfinstruct.novelty.join import Join
 from selfinstruct.novelty.rouge import fmeasure, rank
-from selfinstruct.novelty.vocabulary import Block, Code, Tokens, Vocabulary, pack
+from selfinstruct.novelty.snapshot import Snapshot
+from selfinstruct.novelty.vocabulary import Block, Code, Tokens, Vocabulary, unpack
 
 _TEXTS = 512  # in one block: more share the fixed costs of the array operations, but each meets all others
 _CHARACTERS = 1 << 18  # in one block of long texts
+_LOADED = 1 << 16  # texts stored at once from a saved index
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,17 @@ class NoveltyIndex:
     """A pool of texts, in order, and the ROUGE-L test against all of it.
 
     A text is rejected when its score with any stored text is above `threshold` (`strict`, as in the code of
-    Self-Instruct and Alpaca), or at it too (`strict=False`, as in the Self-Instruct paper). The decisions are exactly
-    those of comparing with every stored text, in order; nothing is approximated.
+    Self-Instruct and Alpaca), or at it too (`strict=False`, as in the Self-Instruct paper). The decisions are
+    exactly those of comparing with every stored text, in order; nothing is approximated.
 
-    `tokens="words"` compares words in any script (`selfinstruct.text.words`); a text without any is compared by its
-    visible characters, and an empty one equals other empty ones. `tokens="rouge"` decides exactly as rouge_score 0.1.2
-    without stemmer: its tokens are runs of ASCII letters and digits, so that a text in most other scripts has none,
-    scores 0 with everything, and is always new. `tokenless` counts the texts given to `add` or `add_if_new` and their
-    bulk forms that had no token by the chosen rule.
+    `tokens="words"` compares words in any script (`selfinstruct.text.words`); a text without any is compared
+    by its visible characters, and an empty one equals other empty ones. `tokens="rouge"` decides exactly as
+    rouge_score 0.1.2 without stemmer: its tokens are runs of ASCII letters and digits, so that a text in most
+    other scripts has none, scores 0 with everything, and is always new. `tokenless` counts the texts given to
+    `add` or `add_if_new` and their bulk forms that had no token by the chosen rule.
 
-    Memory: the texts themselves, and about 300 bytes for each of instruction length. Not for use from two threads.
+    Memory: the texts themselves, and about 300 bytes for each of instruction length. Not for use from two
+    threads.
 
     Raises `ConfigError` for a threshold outside (0, 1] or an unknown `tokens`.
     """
@@ -80,13 +83,14 @@ class NoveltyIndex:
         return len(self._texts)
 
     def add_if_new(self, text: str, id: str | None = None) -> Match | None:
-        """None if the text was new, and it is now stored; else the stored text that is most similar to it (the
-        earliest of those with the highest score), and nothing is stored. Raises `DataError` if it is not text."""
+        """None if the text was new, and it is now stored; else the stored text that is most similar to it
+        (the earliest of those with the highest score), and nothing is stored. Raises `DataError` if it is not
+        text."""
         return self.add_all([text], [id])[0]
 
     def add_all(self, texts: Iterable[str], ids: Iterable[str | None] | None = None) -> list[Match | None]:
         """`add_if_new` for each text in order, with the same answers and several times faster."""
-        return [match for block in _blocks(texts, ids) for match in self._offer(*block)]
+        return [match for block, names in _blocks(texts, ids) for match in self._offer(block, names)]
 
     def add(self, text: str, id: str | None = None) -> None:
         """Store the text without the test: seeds and references."""
@@ -103,17 +107,21 @@ class NoveltyIndex:
         pairs = self._join.pairs(block, self._join.place(block))
         return self._best(block.codes[0], zip(pairs.texts.tolist(), pairs.need.tolist(), strict=True))
 
-    def similar(self, texts: Iterable[str], k: int = 10, *, before: Sequence[int] | None = None) -> list[Similar]:
+    def similar(
+        self, texts: Iterable[str], k: int = 10, *, before: Sequence[int] | None = None
+    ) -> list[Similar]:
         """The k most similar stored texts of each text, and its mean score, whatever the threshold.
 
-        With `before`, text i is compared only with the first before[i] stored texts: Self-Instruct and Alpaca keep
-        with each accepted instruction its scores with the pool as it stood. Compares every pair, some 20 ns each in
-        bulk, so give many texts at once. Among equal scores the earlier text comes first.
+        With `before`, text i is compared only with the first before[i] stored texts: Self-Instruct and Alpaca
+        keep with each accepted instruction its scores with the pool as it stood. Compares every pair, some 20
+        ns each in bulk, so give many texts at once. Among equal scores the earlier text comes first.
         """
         texts = _checked(texts)
         limits = [len(self)] * len(texts) if before is None else list(before)
         if len(limits) != len(texts) or not all(0 <= limit <= len(self) for limit in limits):
-            raise DataError(f"`before` must hold one number from 0 to {len(self)} for each of {len(texts)} texts")
+            raise DataError(
+                f"`before` must hold one number from 0 to {len(self)} for each of {len(texts)} texts"
+            )
         if k < 0:
             raise ConfigError(f"k is {k}: it can't be negative")
         codes = self._encode(texts, learn=False).codes
@@ -132,12 +140,15 @@ class NoveltyIndex:
             "tokenless": self.tokenless,
             "ids": self._ids,
         }
-        snapshot.write(Path(path), snapshot.Snapshot(header, self._texts, list(self._vocabulary.numbers), self._codes))
+        numbers, lengths = unpack(self._codes)
+        snapshot.write(
+            Path(path), Snapshot(header, self._texts, list(self._vocabulary.numbers), numbers, lengths)
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The index that `save` wrote. Raises `DataError` when the file is none, is damaged, or was written by
-        another version or under other rules of tokenisation."""
+        """The index that `save` wrote. Raises `DataError` when the file is none, is damaged, or was written
+        by another version or under other rules of tokenisation."""
         saved = snapshot.read(Path(path))
         header = saved.header
         index = cls(header["threshold"], strict=header["strict"], tokens=header["tokens"])
@@ -149,5 +160,91 @@ class NoveltyIndex:
             )
         index.tokenless = header["tokenless"]
         index._vocabulary.numbers = {token: number for number, token in enumerate(saved.vocabulary)}
-        index._store(saved.block(), saved.texts, header["ids"])
+        for begin in range(0, len(saved.texts), _LOADED):
+            here = slice(begin, begin + _LOADED)
+            index._store(saved.block(here), saved.texts[here], header["ids"][here])
         return index
+
+    def _encode(self, texts: list[str], *, learn: bool) -> Block:
+        cuts = [self._vocabulary.cut(text) for text in texts]
+        if learn:
+            self.tokenless += sum(not whole for _, whole in cuts)
+        return self._vocabulary.encode([tokens for tokens, _ in cuts], learn=learn)
+
+    def _store(self, block: Block, texts: list[str], ids: list[str | None]) -> None:
+        self._join.insert(block, self._join.place(block), list(range(len(texts))))
+        self._texts += texts
+        self._ids += ids
+        self._codes += block.codes
+
+    def _offer(self, texts: list[str], ids: list[str | None]) -> list[Match | None]:
+        block = self._encode(texts, learn=True)
+        prefix = self._join.place(block)
+        pairs = self._join.pairs(block, prefix)
+        size = len(self)
+        candidates: list[list[tuple[int, int]]] = [[] for _ in texts]
+        for row, text, need in zip(
+            pairs.rows.tolist(), pairs.texts.tolist(), pairs.need.tolist(), strict=True
+        ):
+            candidates[row].append((text, need))
+        matches: list[Match | None] = []
+        kept: list[int] = []
+        number = [-1] * len(texts)  # of the kept rows, once stored
+        for row, code in enumerate(block.codes):
+            found = ((text if text < size else number[text - size], need) for text, need in candidates[row])
+            match = self._best(code, found)
+            if match is None:
+                number[row] = len(self)
+                kept.append(row)
+                self._texts.append(texts[row])
+                self._ids.append(ids[row])
+                self._codes.append(code)
+            matches.append(match)
+        self._join.insert(block, prefix, kept)
+        return matches
+
+    def _best(self, code: Code, candidates: Iterable[tuple[int, int]]) -> Match | None:
+        """The best of the candidates (text, tokens it needs), ascending; text -1 is a row that was not
+        kept."""
+        best, score = -1, 0.0
+        for text, need in candidates:
+            if text < 0:
+                continue
+            other = self._codes[text]
+            common = LCSseq.similarity(code, other, score_cutoff=need)
+            if (
+                common
+                and (reached := fmeasure(common, len(code), len(other))) >= self._bar
+                and reached > score
+            ):
+                best, score = text, reached
+        return None if best < 0 else self._as_match(score, best)
+
+    def _as_match(self, score: float, text: int) -> Match:
+        return Match(score, self._texts[text], self._ids[text])
+
+
+def _checked(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise DataError("one text was given where several are expected", "put it in a list")
+    checked = list(texts)
+    for i, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise DataError(f"text {i} is {type(text).__name__}, not text", "leave out rows without text")
+    return checked
+
+
+def _blocks(
+    texts: Iterable[str], ids: Iterable[str | None] | None
+) -> Iterator[tuple[list[str], list[str | None]]]:
+    """Checked before the first is stored, and cut into blocks."""
+    checked = _checked(texts)
+    names: list[str | None] = [None] * len(checked) if ids is None else list(ids)
+    if len(names) != len(checked):
+        raise DataError(f"{len(names)} ids for {len(checked)} texts", "give one id, or None, for each text")
+    begin = size = 0
+    for end, text in enumerate(checked, 1):
+        size += len(text)
+        if end - begin == _TEXTS or size >= _CHARACTERS or end == len(checked):
+            yield checked[begin:end], names[begin:end]
+            begin, size = end, 0

@@ -1,18 +1,20 @@
 """Candidate pairs: every stored text that could pass the threshold, and few that could not.
 
-An exact set-similarity join (prefix, length and positional filters: Bayardo et al. 2007, Xiao et al. 2008) carried over
-to ROUGE-L. Two texts of m and n tokens pass at threshold t only if their longest common subsequence has at least
-need(m, n) = t (m + n) / 2 tokens, and it has at most as many as the two share, in any order. So
+An exact set-similarity join (prefix, length and positional filters: Bayardo et al. 2007, Xiao et al. 2008)
+carried over to ROUGE-L. Two texts of m and n tokens pass at threshold t only if their longest common
+subsequence has at least need(m, n) = t (m + n) / 2 tokens, and it has at most as many as the two share, in
+any order. So
 
 - only lengths with need(m, n) <= min(m, n) can pass;
-- with the tokens of each text sorted by one fixed order, two texts that share `need` tokens share one within the
-  first m - need + 1 and n - need + 1 of them. Only those, the prefixes, are posted and looked up; sorted rarest first,
-  they meet few other texts;
+- with the tokens of each text sorted by one fixed order, two texts that share `need` tokens share one within
+  the first m - need + 1 and n - need + 1 of them. Only those, the prefixes, are posted and looked up; sorted
+  rarest first, they meet few other texts;
 - a shared token at position p of the sorted texts leaves at most length - p tokens to share, itself included;
-- two texts that share `need` tokens differ in at most m + n - 2 need, so their 128-bit maps of tokens do as well.
+- two texts that share `need` tokens differ in at most m + n - 2 need, so their 128-bit maps of tokens do as
+  well.
 
-All bounds are conservative by a hair, so that rounding can only let a candidate through; the caller decides each
-pair exactly. The order of the tokens changes the speed and never the result.
+All bounds are conservative by a hair, so that rounding can only let a candidate through; the caller decides
+each pair exactly. The order of the tokens changes the speed and never the result.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class Prefix(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Candidates: text `rows[k]` of the block against text `texts[k]`, which pass only with `need[k]` common tokens."""
+    """Candidates: text `rows[k]` of the block against text `texts[k]`, which pass only with `need[k]` common
+    tokens."""
 
     rows: Ints
     texts: Ints
@@ -55,22 +58,26 @@ class Pairs(NamedTuple):
 class Join:
     """The stored texts as token maps and postings. Texts are numbered 0, 1, 2... as they are stored.
 
-    A block is first placed behind the stored texts, then paired, then its kept rows are stored. Memory: 25 bytes per
-    text (up to twice that, the arrays grow by doubling) and 16 bytes per posting, about five postings per instruction
-    at 0.7.
+    A block is first placed behind the stored texts, then paired, then its kept rows are stored. Memory: 25
+    bytes per text (up to twice that, the arrays grow by doubling) and 16 bytes per posting, about five
+    postings per instruction at 0.7.
     """
 
     def __init__(self, threshold: float) -> None:
         self.size = 0
         self._half = threshold / 2 * (1 - _SLACK)
-        self._posted = 0  # texts [0, posted) are found through postings, [posted, size) by comparing their maps
+        self._posted = (
+            0  # texts [0, posted) are found through postings, [posted, size) by comparing their maps
+        )
         self._lengths = np.zeros(1024, np.int64)
         self._maps = np.zeros((2, 1024), np.uint64)
         self._spare = np.zeros(1024, np.uint8)  # the text's share of the bits in which two maps may differ
         # Postings sorted by key, so that the lengths that can pass are one range of a token's list.
         self._keys = np.zeros(0, np.int64)
         self._texts = np.zeros(0, np.int32)
-        self._room = np.zeros(0, np.float32)  # tokens left to share, less the share of `need` that its length asks
+        self._room = np.zeros(
+            0, np.float32
+        )  # tokens left to share, less the share of `need` that its length asks
         self._waiting: list[tuple[Ints, NDArray[np.int32], NDArray[np.float32]]] = []
 
     def place(self, block: Block) -> Prefix:
@@ -94,7 +101,8 @@ class Join:
         return Prefix(keys >> _SHIFT, _LOW - (keys & _LOW), positions[wanted])
 
     def pairs(self, block: Block, prefix: Prefix) -> Pairs:
-        """Candidates sorted by row and text: stored texts, and, as text size + j, row j before row i of the block."""
+        """Candidates sorted by row and text: stored texts, and, as text size + j, row j before row i of the
+        block."""
         found = self._by_map(len(block.lengths))
         if self._posted:
             found += self._by_posting(block.lengths[prefix.rows], prefix)
@@ -125,9 +133,12 @@ class Join:
         lengths = self._lengths[texts]
         # A millionth of the length is far above the rounding to 32 bits.
         room = lengths * (1 + 1e-6 - self._half) - prefix.positions
-        self._waiting.append((prefix.tokens << _SHIFT | lengths, texts.astype(np.int32), room.astype(np.float32)))
+        self._waiting.append(
+            (prefix.tokens << _SHIFT | lengths, texts.astype(np.int32), room.astype(np.float32))
+        )
         self.size += len(kept)
-        # Maps are compared in a few ns per waiting text and lookup; a merge moves all postings, 100 ns per stored text.
+        # Maps are compared in a few ns per waiting text and lookup; a merge moves all postings, 100 ns per
+        # stored text.
         if self.size - self._posted > 256 + 4 * self.size**0.5:
             self._merge()
 
@@ -153,7 +164,9 @@ class Join:
     def _differ(self, ours: Ints, theirs: NDArray[Any]) -> NDArray[np.uint8]:
         """The number of bits in which the maps of two texts differ, at most 128, pair by pair."""
         low, high = self._maps
-        return np.bitwise_count(low[ours] ^ low[theirs]) + np.bitwise_count(high[ours] ^ high[theirs])
+        differ: NDArray[np.uint8] = np.bitwise_count(low[ours] ^ low[theirs])
+        differ += np.bitwise_count(high[ours] ^ high[theirs])
+        return differ
 
     def _by_map(self, count: int) -> list[Ints]:
         """Pairs of the placed texts with the texts not posted yet and one another, as row << 32 | text."""
@@ -166,7 +179,8 @@ class Join:
             ours = slice(first + begin, first + min(begin + step, count))
             differ = np.bitwise_count(low ^ low[ours, None])
             differ += np.bitwise_count(high ^ high[ours, None])
-            # They may differ in m + n - 2 need <= spare m + spare n bits: in whole numbers, floor + floor + 1.
+            # They may differ in m + n - 2 need <= spare m + spare n bits: in whole numbers, floor + floor +
+            # 1.
             rows, texts = (differ <= spare + (spare[ours, None] + _BIT)).nonzero()
             rows += begin
             before = (texts < rows + first).nonzero()[0]
@@ -175,7 +189,8 @@ class Join:
         return found
 
     def _by_posting(self, lengths: Ints, prefix: Prefix) -> list[Ints]:
-        """Pairs of the placed texts with the posted ones, as row << 32 | text; `lengths` by token of the prefixes."""
+        """Pairs of the placed texts with the posted ones, as row << 32 | text; `lengths` by token of the
+        prefixes."""
         shortest = (lengths * (self._half / (1 - self._half))).astype(np.int64)
         longest = np.minimum((lengths - prefix.positions) / self._half - lengths, _LOW).astype(np.int64)
         token = prefix.tokens << _SHIFT

@@ -12,16 +12,20 @@ from rapidfuzz.distance import LCSseq
 
 from selfinstruct.novelty.vocabulary import Code
 
-_QUERIES = 64  # compared at once: rapidfuzz prepares each text once, and one alone costs ten times as much per pair
+_QUERIES = (
+    64  # compared at once: rapidfuzz prepares each text once, and one alone costs ten times as much per pair
+)
 _SEEDING = 512  # texts from which the first top is taken
-_CHUNK = 1 << 13  # texts compared at once afterwards, so that a table of scores stays in the processor's cache
+_CHUNK = (
+    1 << 13
+)  # texts compared at once afterwards, so that a table of scores stays in the processor's cache
 
 
 def fmeasure(common: int, m: int, n: int) -> float:
     """ROUGE-L of texts of m and n tokens whose longest common subsequence has `common` > 0 tokens.
 
-    In rouge_score's own order of operations: 2 L / (m + n) is the same number on paper, and another one in the last
-    bit, on which a decision at exactly 0.7 depends.
+    In rouge_score's own order of operations: 2 L / (m + n) is the same number on paper, and another one in
+    the last bit, on which a decision at exactly 0.7 depends.
     """
     precision, recall = common / m, common / n
     return 2 * precision * recall / (precision + recall)
@@ -29,7 +33,8 @@ def fmeasure(common: int, m: int, n: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The highest scores of one text, best first, the earlier text first among equals; and the mean of all scores."""
+    """The highest scores of one text, best first, the earlier text first among equals; and the mean of all
+    scores."""
 
     texts: list[int]
     scores: list[float]
@@ -59,7 +64,7 @@ def _rank(queries: Sequence[Code], pool: Sequence[Code], before: NDArray[np.int6
         found[beyond] = -1
         # A later text enters the top only with more than its last score: among equals the earlier stays.
         if scores.shape[1] == k:
-            columns = (found > scores[:, -1:]).any(axis=0).nonzero()[0] if k else np.zeros(0, np.int64)
+            columns = np.flatnonzero((found > scores[:, -1:]).any(axis=0)) if k else np.zeros(0, np.int64)
             found = found[:, columns]
         else:
             columns = np.arange(end - begin)

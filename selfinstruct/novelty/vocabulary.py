@@ -1,4 +1,5 @@
-"""Texts to numbers: how a text is cut into tokens, and the token's number, from which everything else is made."""
+"""Texts to numbers: how a text is cut into tokens, and the token's number, from which everything else is
+made."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from selfinstruct.text import WORDS_VERSION, symbols, words
 
 Tokens = Literal["words", "rouge"]
-# A text as rapidfuzz compares it: one character per token, or plain numbers once Unicode has no more characters.
+# A text as rapidfuzz compares it: one character per token, or plain numbers once Unicode has no more
+# characters.
 Code = str | tuple[int, ...]
 
 _ROUGE = re.compile("[a-z0-9]+")
@@ -28,9 +30,10 @@ _ONE = np.uint64(1)
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Consecutive texts as arrays. `numbers` holds the token numbers of all texts one after the other and `rows` the
-    text that each belongs to; text i has `lengths[i]` of them, from `starts[i]` on. `maps` holds two words of 64 bits
-    per text: bit k of the 128 is set when the text has a token whose number is k modulo 128."""
+    """Consecutive texts as arrays. `numbers` holds the token numbers of all texts one after the other and
+    `rows` the text that each belongs to; text i has `lengths[i]` of them, from `starts[i]` on. `maps` holds
+    two words of 64 bits per text: bit k of the 128 is set when the text has a token whose number is k modulo
+    128."""
 
     codes: list[Code]
     lengths: NDArray[np.int64]
@@ -41,8 +44,8 @@ class Block:
 
 
 class Vocabulary:
-    """Numbers tokens as they come; within one batch, the more frequent first. So a higher number means a rarer token
-    (nearly), and the frequent ones are Latin-1 characters, which rapidfuzz compares fastest."""
+    """Numbers tokens as they come; within one batch, the more frequent first. So a higher number means a
+    rarer token (nearly), and the frequent ones are Latin-1 characters, which rapidfuzz compares fastest."""
 
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
@@ -51,13 +54,17 @@ class Vocabulary:
     @property
     def rules(self) -> str:
         """The rules that cut the texts; words depend on the Unicode tables of this Python."""
-        return "rouge" if self.tokens == "rouge" else f"words {WORDS_VERSION}, Unicode {unicodedata.unidata_version}"
+        return (
+            "rouge"
+            if self.tokens == "rouge"
+            else f"words {WORDS_VERSION}, Unicode {unicodedata.unidata_version}"
+        )
 
     def cut(self, text: str) -> tuple[list[str], bool]:
         """The tokens of `text`, and whether it has any by the rules.
 
-        `rouge` is rouge_score's default tokenizer. A text without words is compared by its visible characters, and an
-        empty one by a single token of its own, so that it equals other empty texts.
+        `rouge` is rouge_score's default tokenizer. A text without words is compared by its visible
+        characters, and an empty one by a single token of its own, so that it equals other empty texts.
         """
         if self.tokens == "rouge":
             found = _ROUGE.findall(text.lower())
@@ -69,12 +76,12 @@ class Vocabulary:
         """Texts given as tokens. Without `learn`, unknown tokens get numbers for this block only."""
         flat = list(chain.from_iterable(texts))
         known = self.numbers
-        fresh = Counter(token for token in flat if token not in known)
-        new = dict(zip((token for token, _ in fresh.most_common()), range(len(known), len(known) + len(fresh)), strict=True))
-        if learn:
-            known.update(new)
-        elif new:
-            known = {token: known.get(token, -1) for token in flat} | new
+        fresh = [token for token in flat if token not in known]
+        if fresh and not learn:
+            known = {token: known[token] for token in flat if token in known}
+        first = len(self.numbers)
+        for number, (token, _) in enumerate(Counter(fresh).most_common(), first):
+            known[token] = number
         numbers = np.fromiter(map(known.__getitem__, flat), np.int64, len(flat))
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
         return pack(numbers, lengths)
@@ -100,6 +107,14 @@ def pack(numbers: NDArray[np.int64], lengths: NDArray[np.int64]) -> Block:
         plain = points.tolist()
         codes = [_code(tuple(plain[a:b])) for a, b in bounds]
     return Block(codes, lengths, starts, rows, numbers, maps.reshape(-1, 2))
+
+
+def unpack(codes: Sequence[Code]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The token numbers and lengths that `pack` made the codes from."""
+    lengths = np.fromiter(map(len, codes), np.int64, len(codes))
+    flat = (p if isinstance(p, int) else ord(p) for code in codes for p in code)
+    points = np.fromiter(flat, np.int64, int(lengths.sum()))
+    return np.where(points < _SURROGATES, points, points - _GAP), lengths
 
 
 def _code(points: tuple[int, ...]) -> Code:

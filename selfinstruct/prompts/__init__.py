@@ -71,7 +71,9 @@ class Prompts:
         if not pieces:
             raise ConfigError(f"prompt {name!r} has no message", "begin one with a line `=== user ===`")
         roles, texts = pieces[::2], pieces[1::2]
-        return [(cast(Role, role), self._env.from_string(text)) for role, text in zip(roles, texts, strict=True)]
+        return [
+            (cast(Role, role), self._env.from_string(text)) for role, text in zip(roles, texts, strict=True)
+        ]
 
     @cached_property
     def digest(self) -> str:

@@ -38,7 +38,10 @@ SCHEMA = {
 TOTAL = 20  # tasks in a list, the examples included
 ACCEPTED = 0.27  # of the tasks written; follows from Alpaca's cost and prices (52,002 rows for under $500)
 PAPER = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 3072, "stop": ["\n20", "20."]}
-PAPER_RAW = {**PAPER, "logit_bias": {"50256": -100}}  # GPT-3's end-of-text token: means nothing to a chat model
+PAPER_RAW = {
+    **PAPER,
+    "logit_bias": {"50256": -100},
+}  # GPT-3's end-of-text token: means nothing to a chat model
 FIXED = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 4096}
 
 
@@ -136,7 +139,9 @@ async def alpaca(
         """The next calls, until those in flight can be expected to fill the pool."""
         nonlocal asked
         while barren < patience:
-            expected = (kept + TOTAL - examples) / (answered + 1)  # rows a call, one full call assumed beforehand
+            expected = (kept + TOTAL - examples) / (
+                answered + 1
+            )  # rows a call, one full call assumed beforehand
             if kept + (asked - answered) * expected >= n:
                 return
             asked += 1
@@ -152,7 +157,8 @@ async def alpaca(
                     run.drop(completion.text, task.reason, detail=task.detail, request=completion.key)
                     continue
                 sample = run.trace(
-                    Sample.of(*task, meta={"recipe": "alpaca"}, parents=[seed.id for seed in shown]), completion
+                    Sample.of(*task, meta={"recipe": "alpaca"}, parents=[seed.id for seed in shown]),
+                    completion,
                 )
                 fault = instruction_fault(task.instruction, fidelity=fidelity)
                 fault = fault or (None if paper else _output_fault(task))

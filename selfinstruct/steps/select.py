@@ -15,7 +15,9 @@ from selfinstruct.step import Samples, step
 
 def _check(place: Place, *, k: int | None, top: float | None, at_least: float | None, **_: Any) -> None:
     if k is None and top is None and at_least is None:
-        raise ConfigError("nothing says how many rows to select", "set k (rows), top (a share) or at_least (a score)")
+        raise ConfigError(
+            "nothing says how many rows to select", "set k (rows), top (a share) or at_least (a score)"
+        )
 
 
 def _forecast(outlook: Outlook, *, k: int | None, top: float | None, **_: Any) -> Estimate:
@@ -50,7 +52,8 @@ async def select(
     missing = sum(by not in sample.scores for sample in rows)
     if missing:
         raise DataError(
-            f"{missing} of {len(rows)} rows carry no score `{by}`", f"put a `judge` step with aspect: {by} before it"
+            f"{missing} of {len(rows)} rows carry no score `{by}`",
+            f"put a `judge` step with aspect: {by} before it",
         )
     limit = len(rows) if top is None else math.ceil(len(rows) * top)
     limit = limit if k is None else min(k, limit)

@@ -28,12 +28,23 @@ def reply(status: int, body: Any, **headers: str) -> Reply:
 
 
 def complaint(message: str = "no", **more: Any) -> dict[str, Any]:
-    return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None, **more}}
+    return {
+        "error": {"message": message, "type": "invalid_request_error", "param": None, "code": None, **more}
+    }
 
 
 @pytest.mark.parametrize(
     ("status", "overloaded"),
-    [(408, False), (409, False), (429, True), (500, False), (502, False), (503, True), (504, False), (529, True)],
+    [
+        (408, False),
+        (409, False),
+        (429, True),
+        (500, False),
+        (502, False),
+        (503, True),
+        (504, False),
+        (529, True),
+    ],
 )
 def test_worth_another_attempt(status: int, overloaded: bool) -> None:
     with pytest.raises(TransientError, match=f"HTTP {status}: busy") as caught:
@@ -53,8 +64,16 @@ def test_anthropics_overload_is_known_by_its_name() -> None:
     [
         (401, complaint("Incorrect API key provided"), "check the key in TEST_KEY"),
         (403, complaint("Country not supported"), "check the key in TEST_KEY"),
-        (404, complaint("The model `gpt-9` does not exist", code="model_not_found"), "check the model's name"),
-        (400, complaint("Unsupported value: 'temperature'", param="temperature"), "leave it out: `temperature: null`"),
+        (
+            404,
+            complaint("The model `gpt-9` does not exist", code="model_not_found"),
+            "check the model's name",
+        ),
+        (
+            400,
+            complaint("Unsupported value: 'temperature'", param="temperature"),
+            "leave it out: `temperature: null`",
+        ),
         (501, complaint("not implemented"), "every request of this kind"),
         (405, b"Method Not Allowed", "every request of this kind"),
     ],
@@ -100,12 +119,21 @@ def test_a_rate_limit_that_speaks_of_billing_is_a_rate_limit() -> None:
     "body",
     [
         complaint("This model's maximum context length is 8192 tokens.", code="context_length_exceeded"),
-        {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 210000 > 200000"}},
-        {"object": "error", "message": "This model's maximum context length is 4096 tokens. However, you requested"},
+        {
+            "type": "error",
+            "error": {"type": "invalid_request_error", "message": "prompt is too long: 210000 > 200000"},
+        },
+        {
+            "object": "error",
+            "message": "This model's maximum context length is 4096 tokens. However, you requested",
+        },
         {"error": "the input exceeds the available context size"},
         complaint("Invalid 'messages[0].content': string too long", code="string_above_max_length"),
         complaint("Invalid 'messages': empty array.", param="messages", code="empty_array"),
-        {"type": "error", "error": {"type": "invalid_request_error", "message": "messages: text must be non-empty"}},
+        {
+            "type": "error",
+            "error": {"type": "invalid_request_error", "message": "messages: text must be non-empty"},
+        },
     ],
 )
 def test_a_request_that_can_never_be_served_is_an_answer(body: dict[str, Any]) -> None:
@@ -123,9 +151,14 @@ def test_too_large_is_rejected() -> None:
     "body",
     [
         complaint("rejected by our safety system", code="content_policy_violation"),
-        complaint("The response was filtered due to Azure's content management policy.", code="content_filter"),
+        complaint(
+            "The response was filtered due to Azure's content management policy.", code="content_filter"
+        ),
         complaint("Invalid prompt: flagged as potentially violating our usage policy", code="invalid_prompt"),
-        {"type": "error", "error": {"type": "invalid_request_error", "message": "Output blocked by content filtering"}},
+        {
+            "type": "error",
+            "error": {"type": "invalid_request_error", "message": "Output blocked by content filtering"},
+        },
     ],
 )
 def test_a_filter_is_an_answer(body: dict[str, Any]) -> None:
@@ -144,7 +177,9 @@ def test_max_tokens_beyond_the_context_is_a_mistake_in_the_recipe() -> None:
 def test_a_parameter_in_messages_is_still_a_parameter() -> None:
     words = "Unsupported value: 'messages[0].role' does not support 'system' with this model."
     with pytest.raises(TeacherError, match="system"):
-        refusal(reply(400, complaint(words, param="messages[0].role", code="unsupported_value")), ASKED, CLOUD)
+        refusal(
+            reply(400, complaint(words, param="messages[0].role", code="unsupported_value")), ASKED, CLOUD
+        )
 
 
 @pytest.mark.parametrize("status", [301, 307, 308])
@@ -221,7 +256,10 @@ def test_a_null_error_is_none() -> None:
         ({"x_ratelimit_remaining_tokens": "0", "x_ratelimit_reset_tokens": "4ms"}, 0.004),
         ({"x_ratelimit_remaining_requests": "9995", "x_ratelimit_reset_requests": "39.801s"}, None),
         ({"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "?"}, None),
-        ({"retry_after": "2", "x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "1h"}, 2.0),
+        (
+            {"retry_after": "2", "x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "1h"},
+            2.0,
+        ),
         ({}, None),
     ],
 )
@@ -244,19 +282,26 @@ def test_the_key_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
     assert key not in repr(CLOUD)
 
 
-@pytest.mark.parametrize("key", ["sk-proj-abcdefghijklmnop", "sk-ant-api03-abcdefgh_ijkl", "Bearer abc.def.ghi"])
+@pytest.mark.parametrize(
+    "key", ["sk-proj-abcdefghijklmnop", "sk-ant-api03-abcdefgh_ijkl", "Bearer abc.def.ghi"]
+)
 def test_other_keys_are_hidden_by_their_shape(key: str) -> None:
     assert key.removeprefix("Bearer ") not in CLOUD.quote(f"you sent {key} to us")
 
 
-KEYS = st.sampled_from(["choices", "message", "content", "error", "usage", "finish_reason", "code", "type", "x"])
+KEYS = st.sampled_from(
+    ["choices", "message", "content", "error", "usage", "finish_reason", "code", "type", "x"]
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
 )
 
 
-@given(st.binary(max_size=200) | JSON.map(lambda v: json.dumps(v).encode()), st.sampled_from([200, 400, 404, 429]))
+@given(
+    st.binary(max_size=200) | JSON.map(lambda v: json.dumps(v).encode()),
+    st.sampled_from([200, 400, 404, 429]),
+)
 def test_no_bytes_break_the_boundary(body: bytes, status: int) -> None:
     try:
         done = read(Reply(status, {}, body), ASKED, CLOUD)
@@ -267,7 +312,17 @@ def test_no_bytes_break_the_boundary(body: bytes, status: int) -> None:
 
 @pytest.mark.parametrize(
     ("value", "number"),
-    [(3, 3), (3.0, 3), (0, 0), (-1, None), (2.5, None), (True, None), ("3", None), (None, None), (float("inf"), None)],
+    [
+        (3, 3),
+        (3.0, 3),
+        (0, 0),
+        (-1, None),
+        (2.5, None),
+        (True, None),
+        ("3", None),
+        (None, None),
+        (float("inf"), None),
+    ],
 )
 def test_count(value: Any, number: int | None) -> None:
     assert count(value) == number

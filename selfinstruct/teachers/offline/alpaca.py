@@ -57,7 +57,9 @@ def asks_blocks(text: str) -> bool:
 def asks_json(request: Request, text: str) -> bool:
     """Whether a JSON object with a list `tasks` of instruction, input and output is asked for."""
     properties = (request.schema or {}).get("properties", {})
-    return "tasks" in properties or (_JSON.search(text) is not None and '"instruction"' in text and '"output"' in text)
+    return "tasks" in properties or (
+        _JSON.search(text) is not None and '"instruction"' in text and '"output"' in text
+    )
 
 
 def blocks(text: str, writer: Writer, rng: Random) -> tuple[str, bool]:
@@ -94,7 +96,9 @@ def _block(draft: Draft, number: int, *, first: bool) -> str:
     return "\n".join(lines)
 
 
-def objects(request: Request, text: str, writer: Writer, rng: Random, *, structured: bool) -> tuple[str, bool]:
+def objects(
+    request: Request, text: str, writer: Writer, rng: Random, *, structured: bool
+) -> tuple[str, bool]:
     """One JSON object {"tasks": [...]}, and whether it was cut in the middle.
 
     `structured`: the answer is held to a schema, so that only its values go wrong, never its shape.

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from random import Random
 
 from selfinstruct.errors import ConfigError, DataError, nearest
+from selfinstruct.teachers.offline import (
+    code,
+    dates,
+    lists,
+    money,
+    numbers,
+    records,
+    rules,
+    text,
+    units,
+    words,
+)
 from selfinstruct.teachers.offline.drills import DRILLS
-from selfinstruct.teachers.offline.family import GAP, Family, Phrasing, Slots, Task, unframed
+from selfinstruct.teachers.offline.family import GAP, Family, Phrasing, Slots, Task, unframed, words_of
 
-FAMILIES: Mapping[str, Family] = {family.name: family for family in (*DRILLS,)}
+_TOPICS = (words, lists, text, numbers, money, units, dates, rules, records, code)
+_GENERAL = tuple(family for topic in _TOPICS for family in topic.FAMILIES)
+FAMILIES: Mapping[str, Family] = {family.name: family for family in (*DRILLS, *_GENERAL)}
 SETS: Mapping[str, tuple[Family, ...]] = {"all": tuple(FAMILIES.values()), "drills": DRILLS}
 
 _PATIENCE = 500  # draws in a row without a new prompt after which a family counts as used up
@@ -17,6 +32,18 @@ _PATIENCE = 500  # draws in a row without a new prompt after which a family coun
 _PHRASINGS: tuple[tuple[Family, Phrasing], ...] = tuple(
     (family, phrasing) for family in FAMILIES.values() for phrasing in family.phrasings
 )
+
+
+def _by_word() -> dict[str, list[int]]:
+    """Phrasings (by place) under the word that the fewest phrasings have: a text is tried on few of them."""
+    common = Counter(word for _, phrasing in _PHRASINGS for word in set(phrasing.words))
+    index: dict[str, list[int]] = {}
+    for place, (_, phrasing) in enumerate(_PHRASINGS):
+        index.setdefault(min(phrasing.words, key=lambda word: (common[word], word)), []).append(place)
+    return index
+
+
+_INDEX = _by_word()
 
 
 def choose(families: str | Sequence[str]) -> tuple[Family, ...]:
@@ -40,15 +67,17 @@ def choose(families: str | Sequence[str]) -> tuple[Family, ...]:
 def recognise(instruction: str, input: str = "") -> tuple[Family, Slots] | None:
     """The family that a task belongs to and what its slots hold; None for a task of no family."""
     text = (instruction.strip() + GAP + input.strip()) if input.strip() else instruction.strip()
-    while True:
-        for family, phrasing in _PHRASINGS:
-            slots = phrasing.read(text)
-            if slots is not None:
-                return family, slots
-        rest = unframed(text)
-        if rest is None:
-            return None
-        text = rest
+    rest = unframed(text)
+    return (_match(rest) if rest is not None else None) or _match(text)
+
+
+def _match(text: str) -> tuple[Family, Slots] | None:
+    places = sorted({place for word in words_of(text) for place in _INDEX.get(word, ())})
+    for family, phrasing in (_PHRASINGS[place] for place in places):
+        slots = phrasing.read(text)
+        if slots is not None:
+            return family, slots
+    return None
 
 
 def solve(instruction: str, input: str = "") -> str | None:

@@ -11,12 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
+from string import ascii_letters
 
 from selfinstruct.teachers.offline import material
 
 Slots = Mapping[str, str]
 
 _SLOT = re.compile(r"\{([a-z]+\d?)\}")
+_WORD = re.compile("[A-Za-z]+")
 GAP = "\n\n"  # between instruction and input, as in `Sample.of`
 
 WORDS = r"[a-z]+(?:, [a-z]+)+"  # two or more lower-case words, comma between
@@ -59,7 +61,18 @@ class Phrasing:
         self._parts = _SLOT.split(text)  # literal, slot, literal, slot, ..., literal
         self._patterns = patterns
         self.slots = tuple(dict.fromkeys(self._parts[1::2]))
-        self.literal = max(self._parts[::2], key=len).strip()  # must occur in any text that matches: a cheap first test
+        self._literal = max(self._parts[::2], key=len).strip()  # in any text that matches: a cheap first test
+        self.words = tuple(word for part in self._marked() for word in _WORD.findall(part))
+
+    def _marked(self) -> list[str]:
+        """The literals without the letters that touch a slot, which in a text may belong to a longer word."""
+        last = len(self._parts) - 1
+        out = []
+        for place in range(0, last + 1, 2):
+            part = self._parts[place]
+            part = part if place == 0 else part.lstrip(ascii_letters)
+            out.append(part if place == last else part.rstrip(ascii_letters))
+        return out
 
     def fill(self, slots: Slots) -> str:
         parts = list(self._parts)
@@ -88,7 +101,7 @@ class Phrasing:
 
     def read(self, text: str) -> dict[str, str] | None:
         """The slots of `text`, or None when it is not of this phrasing."""
-        if self.literal not in text:
+        if self._literal not in text:
             return None
         found = self._regex.fullmatch(text)
         return found.groupdict() if found else None
@@ -135,13 +148,6 @@ class Family:
         if self.framed and rng.random() < _FRAMED:
             instruction = frame(rng) + " " + instruction
         return Task(instruction, input, self._answer(slots), self.name)
-
-    def read(self, text: str) -> dict[str, str] | None:
-        for phrasing in self.phrasings:
-            slots = phrasing.read(text)
-            if slots is not None:
-                return slots
-        return None
 
     def answer(self, slots: Slots) -> str | None:
         """The right answer, or None where the slots make no sense (a 31st of February written by someone else)."""
@@ -193,6 +199,11 @@ _FRAMES = tuple(
     )
 )
 _FRAME_START = re.compile("|".join(f"(?:{re.sub(r'[(][?]P<[a-z0-9]+>', '(?:', f.source)} )" for f in _FRAMES))
+
+
+def words_of(text: str) -> set[str]:
+    """The runs of ASCII letters of a text; a text that a phrasing matches has all of `phrasing.words`."""
+    return set(_WORD.findall(text))
 
 
 def frame(rng: Random) -> str:

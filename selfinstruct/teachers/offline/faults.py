@@ -98,7 +98,14 @@ _UNDOABLE = (
     "Go to {place} in {city} and ask for the opening hours.",
     "Sketch a diagram that explains {subject} to my {relative}.",
 )
-_SHORT = ("Tell me.", "Continue the list.", "Sort it.", "Explain {subject}.", "Help {name}.", "Count again, please.")
+_SHORT = (
+    "Tell me.",
+    "Continue the list.",
+    "Sort it.",
+    "Explain {subject}.",
+    "Help {name}.",
+    "Count again, please.",
+)
 _PROGRAM = (
     "Write a program that keeps the members of {place} in {city}.",
     "Write a program to plan {event}.",
@@ -106,7 +113,15 @@ _PROGRAM = (
 )
 _PUNCTUATED = ("- ", "* ", "(a) ", '"', "... ", "#1 ")
 _FOREIGN = ("“", "¿", "• ", "É", "→ ", "«")
-_PLACEHOLDERS = ("[insert text here]", "<your text>", "Input text goes here.", "N/A", "[LIST]", "...", "{input}")
+_PLACEHOLDERS = (
+    "[insert text here]",
+    "<your text>",
+    "Input text goes here.",
+    "N/A",
+    "[LIST]",
+    "...",
+    "{input}",
+)
 _REFUSALS = (
     "I'm sorry, but I can't help with that.",
     "As an AI language model, I cannot do this task.",

@@ -44,7 +44,9 @@ SUBJECTS = tuple(
     "geometry grammar history knitting law logic nursing painting physics pottery rowing sailing singing spelling "
     "statistics swimming typing".split()
 )
-RELATIVES = tuple("aunt boss brother cousin daughter father friend grandson mother neighbour niece sister son uncle".split())
+RELATIVES = tuple(
+    "aunt boss brother cousin daughter father friend grandson mother neighbour niece sister son uncle".split()
+)
 
 _POOLS: Mapping[str, tuple[str, ...]] = {
     "name": NAMES,

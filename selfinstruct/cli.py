@@ -1,0 +1,350 @@
+"""The command line: the only module that prints or exits."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from selfinstruct import __version__
+from selfinstruct.errors import ConfigError, SelfInstructError, nearest
+
+if TYPE_CHECKING:
+    from selfinstruct.funnel import Funnel
+    from selfinstruct.pipeline import Event, Pipeline
+    from selfinstruct.run import Tally
+
+app = typer.Typer(
+    help="From a few seed tasks to a trained, measured student: generate, deduplicate, judge, select, export, train.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+INTERRUPTED = 130
+_EVERY = 10.0  # seconds between two plain lines of a step at work
+
+PipelineFile = Annotated[Path, typer.Argument(help="the pipeline file (YAML)", show_default=False)]
+RunFolder = Annotated[Path, typer.Argument(help="the folder of a run", show_default=False)]
+Set = Annotated[
+    list[str],
+    typer.Option("--set", metavar="STEP.OPTION=VALUE", help="change an option; may be given many times"),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="a small trial: at most so many rows are made (or, in curation, read)"),
+]
+Cap = Annotated[float | None, typer.Option(min=0, help="dollars; reaching them pauses the run")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="the run's folder  [default: data/NAME]", show_default=False)
+]
+Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+
+
+def main() -> None:
+    """The entry point."""
+    app(prog_name="selfinstruct")
+
+
+def _say(text: str | Text) -> None:
+    """Print a line as it is: pipes and narrow terminals get no line breaks of ours."""
+    out.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
+
+
+@contextmanager
+def _told(debug: bool) -> Iterator[None]:
+    """Turn errors into one clear text and an exit code."""
+    try:
+        yield
+    except SelfInstructError as error:
+        if debug:
+            raise
+        _print_error(error)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        err.print("\ninterrupted: every answer so far is kept; the same command goes on")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _print_error(error: SelfInstructError) -> None:
+    from selfinstruct.screen import safe
+
+    word = "paused" if error.exit_code in (4, 75) else "error"
+    err.print(
+        Text.assemble((f"{word}: ", "bold red" if word == "error" else "bold yellow"), safe(error.message))
+    )
+    if error.hint:
+        err.print(Text.assemble(("  hint: ", "bold"), safe(error.hint)))
+
+
+def _load(
+    path: Path, sets: list[str], limit: int | None, budget: float | None, to: Path | None
+) -> tuple[Pipeline, Path]:
+    from dataclasses import replace
+
+    from selfinstruct.document import load
+
+    pipeline = load(path, sets, limit)
+    if budget is not None:
+        pipeline = replace(pipeline, budget=budget)
+    return pipeline, to or Path("data") / pipeline.name
+
+
+@app.command()
+def run(
+    pipeline: PipelineFile,
+    to: Out = None,
+    sets: Set = [],  # noqa: B006 (typer copies it)
+    limit: Limit = None,
+    budget: Cap = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="work all steps out anew; answers that were paid for are used")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Run a pipeline, or go on where an earlier run of it stopped."""
+    with _told(debug):
+        from selfinstruct import pipeline as pipelines
+        from selfinstruct import screen
+
+        loaded, folder = _load(pipeline, sets, limit, budget, to)
+        names = [step.name for step in loaded.steps]
+        models = {
+            role: model if isinstance(model, str) else model.get("model")
+            for role, model in loaded.models.items()
+        }
+        said = ", ".join(f"{role} {model}" for role, model in models.items()) or "no teacher"
+        _say(f"selfinstruct {__version__}: {loaded.name} ({said}) in {folder}")
+        with _watching(names) as watch:
+            outcome = pipelines.run(loaded, folder, fresh=fresh, watch=watch)
+        _summary(outcome.funnel, folder)
+        for text in screen.warnings(outcome.funnel):
+            err.print(Text.assemble(("warning: ", "bold yellow"), screen.safe(text)))
+
+
+@contextmanager
+def _watching(names: list[str]) -> Iterator[Any]:
+    """Show progress: a live table on a terminal, plain lines elsewhere."""
+    from selfinstruct import screen
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
+    if out.is_terminal:
+        from rich.live import Live
+
+        board = screen.Board(names)
+        with Live(board, console=out, refresh_per_second=8, transient=True):
+            yield board.watch
+        return
+    last = 0.0
+
+    def watch(event: Event | str, tally: Tally) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if event != "progress" or now - last > _EVERY:
+            last = now
+            _say(screen.line(event, tally, len(names)))
+
+    yield watch
+
+
+def _summary(found: Funnel, folder: Path) -> None:
+    from selfinstruct import screen
+
+    out.print(screen.funnel(found))
+    for row in found.steps:
+        headline = row.facts.get("headline")
+        if headline:
+            _say(Text.assemble((f"{row.name}: ", "bold"), screen.safe(str(headline))))
+    for model, about in sorted(found.about.items()):
+        _say(Text.assemble((f"{model}: ", "bold"), about))
+    _say(Text.assemble(("all of it: ", "bold"), str(folder)))
+
+
+@app.command()
+def plan(
+    pipeline: PipelineFile,
+    to: Out = None,
+    sets: Set = [],  # noqa: B006
+    limit: Limit = None,
+    budget: Cap = None,
+    debug: Debug = False,
+) -> None:
+    """Check everything and print calls, tokens and cost of each step; sends nothing."""
+    with _told(debug):
+        from datetime import date
+
+        from selfinstruct import pipeline as pipelines
+        from selfinstruct import plan as plans
+        from selfinstruct import pricing, screen
+
+        loaded, folder = _load(pipeline, sets, limit, budget, to)
+        place = loaded.place(folder)
+        rows = plans.plan(loaded, place)
+        out.print(screen.plan(rows))
+        if any(row.expected_nano for row in rows):
+            _say(pricing.aged(date.today()) or f"prices are of {pricing.as_of()}")
+        if any(row.expected_nano is None for row in rows):
+            _say(
+                "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
+            )
+        pipelines.check(loaded, place)
+        _say("everything that can be checked is in order; nothing was sent")
+
+
+@app.command()
+def show(
+    folder: RunFolder,
+    drops: Annotated[
+        str | None, typer.Option(help="STEP: print its dropped rows as JSON lines", show_default=False)
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Show the funnel of a run: what came, was made, dropped and kept, and what it cost."""
+    with _told(debug):
+        from selfinstruct.funnel import Funnel
+        from selfinstruct.store import Store
+
+        with Store.read(folder) as store:
+            found = Funnel.of(store)
+            if drops is None:
+                _say(f"{found.pipeline} in {folder}, by selfinstruct {found.version}")
+                _summary(found, folder)
+                return
+            for drop in store.drops(_number(found, drops)):
+                row = drop.sample if isinstance(drop.sample, str) else drop.sample.to_row()
+                sys.stdout.write(json.dumps({"reason": drop.reason, **drop.detail, "row": row}) + "\n")
+
+
+def _number(found: Funnel, step: str) -> int:
+    """A step's place from its name or its number in the list."""
+    places = [row.n for row in found.steps if step in (row.name, str(row.n + 1))]
+    if not places:
+        raise ConfigError(f"this run has no step `{step}`", nearest(step, {row.name for row in found.steps}))
+    if len(places) > 1:
+        numbers = ", ".join(str(place + 1) for place in places)
+        raise ConfigError(
+            f"`{step}` stands {len(places)} times in this run", f"give its number instead: {numbers}"
+        )
+    return places[0]
+
+
+@app.command()
+def look(
+    folder: RunFolder,
+    step: Annotated[str, typer.Argument(help="the step, by name or number", show_default=False)],
+    row: Annotated[int, typer.Argument(min=1, help="which of its rows")] = 1,
+    dropped: Annotated[bool, typer.Option("--dropped", help="look at the rows it dropped instead")] = False,
+    debug: Debug = False,
+) -> None:
+    """Look at one row of a step: its text, scores, lineage, and the raw requests it came from."""
+    with _told(debug):
+        from selfinstruct import look as looking
+        from selfinstruct.funnel import Funnel
+        from selfinstruct.store import Store
+
+        with Store.read(folder) as store:
+            out.print(looking.sight(store, _number(Funnel.of(store), step), row, dropped=dropped))
+
+
+@app.command()
+def steps(
+    name: Annotated[str | None, typer.Argument(help="a step", show_default=False)] = None,
+    debug: Debug = False,
+) -> None:
+    """List the steps, or show one with its options."""
+    with _told(debug):
+        import selfinstruct.steps  # noqa: F401
+        from selfinstruct import reference
+        from selfinstruct.step import REGISTRY
+
+        if name is None:
+            for each in sorted(REGISTRY):
+                _say(f"{each:<12} {REGISTRY[each].summary}")
+            return
+        if name not in REGISTRY:
+            raise ConfigError(f"there is no step `{name}`", nearest(name, REGISTRY))
+        _say(reference.step(REGISTRY[name]))
+
+
+@app.command()
+def prompts(
+    name: Annotated[
+        str | None, typer.Argument(help="a prompt, such as alpaca/blocks", show_default=False)
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """List the prompts, or print one. A file of the same name in prompts/ beside your pipeline replaces it."""
+    with _told(debug):
+        from selfinstruct.prompts import Prompts
+
+        found = Prompts(Path("prompts"))
+        if name is None:
+            for each in found.names():
+                _say(each)
+            return
+        sys.stdout.write(found.source(name))
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="where to write them")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="replace files that exist")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write a commented pipeline.yaml and a copy of the seed tasks, ready to be edited and run."""
+    with _told(debug):
+        from selfinstruct import starter
+
+        for path in starter.write(folder, force=force):
+            _say(f"wrote {path}")
+        _say(f"next: selfinstruct run {folder / 'pipeline.yaml'}")
+
+
+@app.command()
+def doctor(debug: Debug = False) -> None:
+    """Check this machine: packages, keys, GPU, memory, disk."""
+    with _told(debug):
+        from selfinstruct import doctor as doctors
+
+        good = True
+        for finding in doctors.findings(Path.cwd(), os.environ):
+            mark, style = {"good": ("✓", "green"), "absent": ("-", "dim"), "bad": ("✗", "bold red")}[
+                finding.state
+            ]
+            good = good and finding.state != "bad"
+            _say(Text.assemble((f"{mark} ", style), f"{finding.what:<22} {finding.found}"))
+            if finding.mend:
+                _say(Text(f"  {'':<22} {finding.mend}", style="dim"))
+        if not good:
+            raise typer.Exit(ConfigError.exit_code)
+
+
+@app.command()
+def schema(debug: Debug = False) -> None:
+    """Print the JSON schema of pipeline files, for your editor."""
+    with _told(debug):
+        from selfinstruct.document import schema as made
+
+        sys.stdout.write(json.dumps(made(), indent=2) + "\n")
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show_version: Annotated[bool, typer.Option("--version", help="print the version")] = False,
+) -> None:
+    if show_version:
+        _say(f"selfinstruct {__version__}")
+        raise typer.Exit

@@ -1,0 +1,91 @@
+"""The plan: what a pipeline would do and cost, without sending anything; each figure with its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from selfinstruct.funnel import Funnel, StepRow
+from selfinstruct.outlook import Estimate, Outlook
+from selfinstruct.pipeline import Pipeline
+from selfinstruct.pricing import Price
+from selfinstruct.run import Place
+from selfinstruct.store import FILE, Store
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One step. Costs in nano-dollars, None where a price is unknown; `ceiling_nano` can't be exceeded."""
+
+    n: int
+    name: str
+    model: str
+    estimate: Estimate
+    expected_nano: int | None
+    ceiling_nano: int | None
+
+
+def plan(pipeline: Pipeline, place: Place) -> list[PlanRow]:
+    """Estimate every step at `place`. An earlier run in its folder is a better source than any assumption."""
+    out = place.dir
+    earlier: tuple[StepRow, ...] = ()
+    if (out / FILE).is_file():
+        with Store.read(out) as store:
+            earlier = Funnel.of(store).steps
+    outlook = Outlook(place)
+    rows = []
+    for n, each in enumerate(pipeline.steps):
+        estimate = each.forecast(outlook)
+        before = next((row for row in earlier if row.n == n and row.name == each.name and row.done), None)
+        if before is not None:
+            estimate = _measured(estimate, outlook.rows, before)
+        rows.append(_priced(n, each.name, estimate, place))
+        outlook = Outlook(place, estimate.rows, estimate.row_tokens or outlook.row_tokens)
+    return rows
+
+
+def _measured(estimate: Estimate, coming: int, before: StepRow) -> Estimate:
+    """The estimate corrected by what the same step did in an earlier run of this folder."""
+    if before.made:
+        share = estimate.rows / before.kept if before.kept else 1.0
+        rows = estimate.rows
+    else:
+        share = coming / before.came if before.came else 1.0
+        rows = round(before.kept * share)
+    if not before.calls:
+        return (
+            estimate
+            if before.made
+            else replace(
+                estimate, rows=rows, source=f"kept {before.kept:,} of {before.came:,} in the run here"
+            )
+        )
+    calls, written = round(before.calls * share), round(before.output_tokens * share)
+    return replace(
+        estimate,
+        rows=rows,
+        calls=calls,
+        input_tokens=round(before.input_tokens * share),
+        output_tokens=written,
+        ceiling_calls=max(estimate.ceiling_calls, calls),
+        ceiling_output=max(estimate.ceiling_output, written),
+        source=f"measured in the run here: {before.calls:,} calls for {before.kept:,} rows",
+    )
+
+
+def _priced(n: int, name: str, estimate: Estimate, place: Place) -> PlanRow:
+    if not estimate.calls:
+        return PlanRow(n, name, "", estimate, 0, 0)
+    role = place.role(estimate.role)
+    each = estimate.input_tokens / estimate.calls
+    return PlanRow(
+        n,
+        name,
+        role.teacher.model,
+        estimate,
+        _cost(role.price, estimate.input_tokens, estimate.output_tokens),
+        _cost(role.price, round(each * estimate.ceiling_calls), estimate.ceiling_output),
+    )
+
+
+def _cost(price: Price | None, read: int, written: int) -> int | None:
+    return None if price is None else read * price.input + written * price.output

@@ -1,0 +1,78 @@
+"""The reference of steps, made from the steps themselves: for `selfinstruct steps NAME` and docs/steps.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from selfinstruct.step import REGISTRY, StepType
+
+
+def options(found: StepType) -> list[tuple[str, str, str, str]]:
+    """Each option's name, type, default (empty when it must be given) and meaning."""
+    schema = found.options.model_json_schema()
+    needed = schema.get("required", ())
+    rows = []
+    for name, each in schema.get("properties", {}).items():
+        default = "" if name in needed else json.dumps(each.get("default"), ensure_ascii=False)
+        rows.append((name, _type(each, schema), default, each.get("description", "")))
+    return rows
+
+
+def _type(each: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    if "$ref" in each:
+        return _type(schema["$defs"][each["$ref"].rpartition("/")[2]], schema)
+    if "enum" in each:
+        return " | ".join(str(value) for value in each["enum"])
+    if "const" in each:
+        return str(each["const"])
+    if "anyOf" in each:
+        return " | ".join(_type(part, schema) for part in each["anyOf"])
+    if each.get("type") == "array":
+        return f"list of {_type(each.get('items', {}), schema)}"
+    words = {"integer": "whole number", "object": "mapping", "boolean": "true | false", "string": "text"}
+    kind = str(each.get("type", "anything"))
+    return words.get(kind, kind)
+
+
+def step(found: StepType) -> str:
+    """Plain text for the terminal."""
+    lines = [found.name, "", found.help, ""]
+    rows = options(found)
+    lines.append("options:" if rows else "no options")
+    for name, kind, default, meaning in rows:
+        lines.append(f"  {name}: {kind}, {f'default {default}' if default else 'must be given'}")
+        if meaning:
+            lines.append(f"      {meaning}")
+    return "\n".join(lines)
+
+
+def page() -> str:
+    """docs/steps.md."""
+    parts = [
+        "# Steps",
+        "",
+        "Made from the code by `python -m selfinstruct.reference`; CI checks that it is up to date.",
+        "",
+    ]
+    for name, found in sorted(REGISTRY.items()):
+        parts += [f"## {name}", "", found.help, ""]
+        rows = options(found)
+        if not rows:
+            parts += ["No options.", ""]
+            continue
+        parts += ["| option | type | default | meaning |", "| --- | --- | --- | --- |"]
+        for option, kind, default, meaning in rows:
+            cells = (f"`{option}`", kind, f"`{default}`" if default else "must be given", meaning)
+            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        parts.append("")
+    return "\n".join(parts).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    import selfinstruct.steps  # noqa: F401  (fills the registry)
+
+    sys.stdout.write(page())
