@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: quickstart test lint types docs check install clean
+.PHONY: quickstart test lint types docs package check install clean
 
 install: $(VENV)/installed
 
@@ -28,6 +28,15 @@ types: install
 
 docs: install
 	$(BIN)/python -m selfinstruct.reference | diff docs/steps.md -
+
+# the wheel alone, without extras, in an empty environment: init, run, show
+package: install
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps -w build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt build/wheel/*.whl
+	cd build/wheel && venv/bin/selfinstruct init made && venv/bin/selfinstruct run made/pipeline.yaml --out made/run
+	build/wheel/venv/bin/selfinstruct show build/wheel/made/run > /dev/null
 
 check: lint types docs test
 

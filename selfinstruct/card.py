@@ -17,7 +17,6 @@ import yaml
 from selfinstruct.budget import NANO
 from selfinstruct.funnel import Funnel, StepRow
 from selfinstruct.sample import Sample
-from selfinstruct.teachers.offline import OfflineTeacher
 
 # Licences by what they ask of whoever uses the data, the least first; named as on the Hugging Face Hub.
 LICENSES = (
@@ -77,7 +76,7 @@ def render(
         f"# {title}",
         _what(rows, files),
         _section("Made by", _teachers(funnel)),
-        _section("Recipe", _recipe(steps)),
+        _section("Recipe", _recipe(steps, funnel.teachers)),
         _section("From candidates to rows", _funnel(steps, len(rows))),
         _section("Sources and licence", _sources(sources, chosen, why)),
         _section("Example", _fenced(_example(rows[0]), "json")),
@@ -145,19 +144,20 @@ def _teachers(funnel: Funnel) -> str:
     if not funnel.teachers:
         return "No model took part: the rows come from the sources below."
     lines = [f"- {_line(role)}: {_code(model)}" for role, model in sorted(funnel.teachers.items())]
-    text = "\n".join(lines)
-    if any(_offline(model) for model in funnel.teachers.values()):
-        text += f"\n\n{OfflineTeacher.about}"
-    return text
+    said = [funnel.about[model] for model in sorted(set(funnel.teachers.values())) if model in funnel.about]
+    return "\n\n".join(["\n".join(lines), *dict.fromkeys(said)])
 
 
 def _offline(model: str) -> bool:
     return model == "offline" or model.startswith("offline/")
 
 
-def _recipe(steps: Sequence[StepRow]) -> str:
-    recipe = [{row.name: _portable(dict(row.options))} if row.options else row.name for row in steps]
-    text = yaml.safe_dump({"steps": recipe}, sort_keys=False, allow_unicode=True, width=100)
+def _recipe(steps: Sequence[StepRow], teachers: Mapping[str, str]) -> str:
+    recipe: list[Any] = []
+    for row in steps:
+        options = {name: _portable(value) for name, value in row.options.items() if value is not None}
+        recipe.append({row.name: options} if options else row.name)
+    text = yaml.safe_dump({**teachers, "steps": recipe}, sort_keys=False, allow_unicode=True, width=100)
     said = [_alike(row) for row in steps]
     return "\n\n".join([_fenced(text.rstrip("\n"), "yaml"), *filter(None, said)])
 
@@ -209,7 +209,7 @@ def _most(drops: Mapping[str, int]) -> list[tuple[str, int]]:
 def _cost(row: StepRow) -> str:
     if not row.calls:
         return ""
-    return "unknown" if row.cost_nano is None else f"${row.cost_nano / NANO:,.4f}"
+    return "unknown" if row.cost_nano is None else f"${row.cost_nano / NANO:,.4f}".replace("$0.0000", "$0")
 
 
 def _sources(sources: Sequence[Mapping[str, Any]], license: str, why: str) -> str:
@@ -236,7 +236,7 @@ def _example(row: Sample) -> str:
 
 def _again(funnel: Funnel) -> str:
     command = f"pip install selfinstruct=={funnel.version}\nselfinstruct run pipeline.yaml"
-    text = "Put the recipe above and the models into `pipeline.yaml`, next to the source files:\n\n"
+    text = "Put the recipe above into `pipeline.yaml`, next to the source files:\n\n"
     text += _fenced(command, "sh")
     if all(_offline(model) for model in funnel.teachers.values()):
         return text + "\n\nNo step of it depends on time or chance: the same files come out, byte for byte."

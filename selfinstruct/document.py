@@ -12,7 +12,9 @@ import yaml
 
 import selfinstruct.steps  # noqa: F401  (fills the registry)
 from selfinstruct.errors import ConfigError, nearest
-from selfinstruct.pipeline import ROLES, Pipeline
+from selfinstruct.pipeline import Pipeline
+from selfinstruct.roles import role
+from selfinstruct.run import ROLES
 from selfinstruct.step import REGISTRY, Step
 
 KEYS = ("name", *ROLES, "seed", "budget", "use", "steps")
@@ -43,7 +45,12 @@ def load(path: Path, sets: Sequence[str] = (), limit: int | None = None) -> Pipe
     if limit is not None:
         _lower(steps, limit)
     made = [_make(source, entry, overrides) for entry in steps]
-    models = {role: top[role] for role in ROLES if role in top}
+    models: dict[str, Any] = {name: top[name] for name in ROLES if name in top}
+    for name, model in models.items():
+        try:
+            role(name, model)
+        except ConfigError as error:
+            raise source.wrong(source.lines.get(name, 0), error.message, error.hint) from None
     return Pipeline(
         name=str(top.get("name", path.stem)),
         steps=tuple(made),
@@ -79,11 +86,13 @@ class _Source:
         if not isinstance(root, yaml.MappingNode):
             raise self.wrong(0, "a pipeline file is a mapping", "it needs at least `steps:` with a list")
         self.top: dict[str, Any] = {}
+        self.lines: dict[str, int] = {}
         self._steps: yaml.Node | None = None
         for key, value in self._pairs(root):
             if key.value not in KEYS:
                 raise self.wrong(key.start_mark.line, f"unknown key `{key.value}`", nearest(key.value, KEYS))
             self.top[key.value] = self._plain(value)
+            self.lines[key.value] = key.start_mark.line
             if key.value == "steps":
                 self._steps = value
             self._typed(key, self.top[key.value])
@@ -290,7 +299,7 @@ def schema() -> dict[str, Any]:
         "required": ["steps"],
         "properties": {
             "name": {"type": "string", "description": "default: the file's name"},
-            **{role: {**model, "description": f"the model that plays the {role}"} for role in ROLES},
+            **{name: {**model, "description": f"the model that plays the {name}"} for name in ROLES},
             "seed": {"type": "integer", "description": "of all that is drawn at random"},
             "budget": {"type": "number", "description": "dollars; reaching it pauses the run"},
             "use": {

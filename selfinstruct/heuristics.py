@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 import unicodedata
@@ -68,9 +69,7 @@ def instruction_fault(
         return "too_long"
     if banned is None and paper:
         banned = ALPACA_WORDS
-    if banned is not None and any(
-        re.search(rf"\b{re.escape(word)}\b", text, re.IGNORECASE) for word in banned
-    ):
+    if banned and _whole(tuple(banned)).search(text):
         return "banned_word"
     if banned is None and _BEYOND.search(text):
         return "beyond_text"
@@ -90,6 +89,11 @@ def _count(text: str) -> tuple[int, float]:
 
 # Thai is the first script without spaces; from there on a word of one character and its mark is unspaced.
 _UNSPACED_FROM = 0x0E00
+
+
+@functools.cache
+def _whole(phrases: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(map(re.escape, phrases))})\b", re.IGNORECASE)
 
 
 def _any(choices: str) -> str:

@@ -28,6 +28,7 @@ class Limits:
         self.allowed = float(concurrency)
         self._flying = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._pacing = asyncio.Lock()
         self._requests = _Bucket(rpm) if rpm else None
         self._tokens = _Bucket(tpm) if tpm else None
         self._not_before = 0.0
@@ -38,22 +39,19 @@ class Limits:
     @asynccontextmanager
     async def slot(self, tokens: int) -> AsyncIterator[None]:
         """Wait for a place; `tokens` is what the request may use, for the tokens a minute."""
-        while self._flying >= int(self.allowed):
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                self._wake()
-                raise
-        self._flying += 1
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._wake()
         try:
-            while (wait := self._wait(tokens)) > 0:
-                await asyncio.sleep(wait)
+            await turn
+            async with self._pacing:  # in order: many small requests must not overtake a large one for ever
+                while (wait := self._wait(tokens)) > 0:
+                    await asyncio.sleep(wait)
             yield
         finally:
-            self._flying -= 1
-            self._wake()
+            if not turn.cancelled():  # the place was ours, be it that we are cancelled while it was handed over
+                self._flying -= 1
+                self._wake()
 
     def _wait(self, tokens: int) -> float:
         now = time.monotonic()
@@ -70,12 +68,12 @@ class Limits:
         return wait
 
     def _wake(self) -> None:
-        free = int(self.allowed) - self._flying
-        while free > 0 and self._waiting:
+        """Hand free places over, first come, first served."""
+        while self._waiting and self._flying < int(self.allowed):
             turn = self._waiting.popleft()
-            if not turn.done():
+            if not turn.cancelled():
                 turn.set_result(None)
-                free -= 1
+                self._flying += 1
 
     def answered(self) -> None:
         """An answer came: trouble is over, and after enough of them the concurrency rises."""

@@ -37,8 +37,6 @@ _HEAD = re.compile(
     r"^[ \t]*(?:#{2,3}[ \t]*)?(\d{1,3})\.[ \t]*(Instruction|Input|Output)[ \t]*:", re.MULTILINE
 )
 _OPENING = re.compile(r"\A\s*(?:#{2,}\s*)+")
-_CLOSING = re.compile(r"(?:\n[ \t]*#{2,}[ \t]*)+\s*\Z")
-_FENCE = re.compile(r"```(?:json)?[ \t]*\n(.*?)```", re.DOTALL)
 _DEEPEST = 200  # levels of nesting; more is no answer to any of our schemas
 
 
@@ -75,8 +73,19 @@ def blocks(text: str, first: int, *, cut: bool) -> list[Task | ParseError]:
             )
         else:
             values = [body[part.end() : end] for part, end in zip(parts, ends, strict=True)]
-            found.append(_task(*(_CLOSING.sub("", value).strip() for value in values)))
+            found.append(_task(*map(_unframed, values)))
     return found
+
+
+def _unframed(value: str) -> str:
+    """Without the lines of ### that close a block."""
+    value = value.strip()
+    while value.endswith("##"):
+        rest = value.rstrip("#").rstrip(" \t")
+        if rest and not rest.endswith("\n"):
+            break
+        value = rest.rstrip()
+    return value
 
 
 def _task(instruction: str, input: str, output: str) -> Task:
@@ -85,11 +94,14 @@ def _task(instruction: str, input: str, output: str) -> Task:
 
 def blocks_paper(text: str, first: int, *, cut: bool) -> list[Task | ParseError]:
     """Alpaca's own rule (stanford_alpaca, generate_instruction.py): the completion continues "`first`. Instruction:",
-    pieces between ### must carry consecutive numbers, and the last piece is ignored when the completion was cut.
+    pieces between ### must carry consecutive numbers, and the last piece is ignored when the completion was cut. Its
+    label `4. Input:` is also found inside `14. Input:`.
     """
     found: list[Task | ParseError] = []
     pieces = f"{first}. Instruction:{text}".split("###")
     for place, piece in enumerate(pieces):
+        if not piece.strip():
+            continue  # between ### and ###, or after the last one: no task was begun
         if cut and place == len(pieces) - 1:
             found.append(ParseError("truncated", "the completion ended inside this block"))
             continue
@@ -106,25 +118,19 @@ def json_object(text: str) -> dict[str, Any]:
 
     Raises ParseError: `no_json`, `two_objects` (which one was meant?), `bad_json` (broken or cut).
     """
-    stripped = text.strip()
-    fenced = _FENCE.findall(stripped)
-    if len(fenced) > 1:
-        raise ParseError("two_objects", f"{len(fenced)} fenced blocks")
-    body = fenced[0].strip() if fenced else stripped
-    start = body.find("{")
+    start = text.find("{")
     if start < 0:
-        raise ParseError("no_json", body[:80])
-    if body.count("{") + body.count("[") > 100_000 or _depth(body) > _DEEPEST:
+        raise ParseError("no_json", text.strip()[:80])
+    if text.count("{") + text.count("[") > 100_000 or _depth(text) > _DEEPEST:
         raise ParseError("bad_json", "nested too deeply")
     try:
-        value, end = json.JSONDecoder(parse_constant=_no_constant).raw_decode(body, start)
+        value, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError) as error:
         raise ParseError("bad_json", str(error)) from None
-    if "{" in body[end:]:
-        raise ParseError("two_objects", body[end : end + 80])
-    if not isinstance(value, dict):
-        raise ParseError("no_json", body[:80])
-    return value
+    if "{" in text[end:]:
+        raise ParseError("two_objects", text[end : end + 80])
+    found: dict[str, Any] = value  # what begins with { is an object
+    return found
 
 
 def _depth(text: str) -> int:
@@ -137,6 +143,16 @@ def _depth(text: str) -> int:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_distinct)
 
 
 def tasks(text: str) -> list[Task | ParseError]:
@@ -164,18 +180,21 @@ class Verdict(NamedTuple):
     reason: str
 
 
-_NUMBER = r"[-+]?\d{1,4}(?:[.,]\d{1,4})?"
+_NUMBER = r"([-+]?\d{1,4}(?:\.\d{1,4}|,\d{1,2})?)(?:\s*(?:/|out of)\s*(\d{1,4}))?"
+_DRESS = r"[ \t*_`\"'“”()\[\]]{0,8}"  # what models put around a number; nothing that changes its meaning
 _SCORED = re.compile(
-    rf"(?:score|rating|grade|accuracy)\W{{0,12}}?({_NUMBER})(?:\s*(?:/|out of)\s*(\d{{1,4}}))?", re.IGNORECASE
+    rf"\b(?:score|rating|grade|accuracy)\b{_DRESS}[:=：]{_DRESS}{_NUMBER}"
+    r"(?!\s*(?:[%/]|out of)|[.,]?\w|[ \t]*(?:[-–—~]|to\b|or\b)[ \t]*\d)",  # more of the number, or a second one
+    re.IGNORECASE,
 )
-_ALONE = re.compile(rf"\W{{0,8}}({_NUMBER})(?:\s*(?:/|out of)\s*(\d{{1,4}}))?\W{{0,8}}")
+_ALONE = re.compile(rf"{_DRESS}{_NUMBER}{_DRESS}[.!]?{_DRESS}", re.IGNORECASE)
 
 
 def verdict(text: str, low: float, high: float) -> Verdict:
-    """A score from `low` to `high`: a JSON object {"score", "reason"}, or a line that holds nothing but a number, or
-    one labelled number ("Score: 4.5/5", "**Rating**: 4,5").
+    """A score from `low` to `high`: a JSON object {"score", "reason"}, or a first line that holds nothing but a number,
+    or a labelled number ("Score: 4.5/5", "**Rating**: 4,5").
 
-    Raises ParseError: `no_score`, `two_scores` (they disagree), `out_of_range`, `bad_json`.
+    Raises ParseError: `no_score`, `two_scores` (they disagree), `out_of_range`, `two_objects`, `bad_json`.
     """
     if "{" in text:
         answer = json_object(text)
@@ -192,16 +211,15 @@ def verdict(text: str, low: float, high: float) -> Verdict:
         if isinstance(score, bool) or not isinstance(score, int | float):
             raise ParseError("no_score", repr(score)[:80])
         return Verdict(_ranged(str(score), None, low, high), why)
-    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-    alone = _ALONE.fullmatch(lines[0][:60]) if lines else None
-    if alone is not None:
-        return Verdict(_ranged(alone[1], alone[2], low, high), " ".join(lines[1:]))
-    found = {_ranged(match[1], match[2], low, high) for match in _SCORED.finditer(text)}
+    first, _, rest = text.strip().partition("\n")
+    alone = _ALONE.fullmatch(first.strip())
+    matches = [*([alone] if alone is not None else []), *_SCORED.finditer(text)]
+    found = {_ranged(match[1], match[2], low, high) for match in matches}
     if not found:
         raise ParseError("no_score", text[:80])
     if len(found) > 1:
         raise ParseError("two_scores", ", ".join(str(score) for score in sorted(found)))
-    return Verdict(found.pop(), text.strip())
+    return Verdict(found.pop(), (rest if alone is not None else text).strip())
 
 
 def _ranged(number: str, of: str | None, low: float, high: float) -> float:

@@ -17,13 +17,12 @@ from selfinstruct.errors import ConfigError, DataError, SelfInstructError, Store
 from selfinstruct.funnel import Funnel
 from selfinstruct.prompts import Prompts
 from selfinstruct.roles import role
-from selfinstruct.run import Place, Role, Run, Session, Tally
+from selfinstruct.run import Place, Run, Session, Tally
 from selfinstruct.sample import Sample, digest
 from selfinstruct.step import Step
 from selfinstruct.store import Store
 from selfinstruct.teachers.connect import check as check_teacher
 
-ROLES = ("teacher", "judge", "user", "student")
 Event = Literal["begin", "skip", "end"]
 Watch = Callable[[Event, Tally], None]
 _CHUNK = 1_000  # rows written at a time
@@ -87,7 +86,7 @@ def execute(
 
     Raises the errors of `selfinstruct.errors`; after BudgetReached and Paused the same call goes on.
     """
-    given = {"teacher": teacher, "judge": judge, "user": user, "student": student}
+    given: dict[str, str | Mapping[str, Any] | None] = {"teacher": teacher, "judge": judge, "user": user, "student": student}
     models = {role: model for role, model in given.items() if model is not None}
     pipeline = Pipeline(name or Path(out).name, tuple(steps), models, seed, budget=budget)
     return run(pipeline, Path(out), watch=watch)
@@ -127,7 +126,7 @@ async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch) -> Outc
                 store.forget_from(0)
             store.set_fact("pipeline", _about(pipeline, place))
             cap = None if pipeline.budget is None else round(pipeline.budget * NANO)
-            session = Session(place, store, Budget(cap, store.spent().cost_nano or 0))
+            session = Session(place, store, Budget(cap, store.spent().priced_nano))
             try:
                 for n, mark in enumerate(marks):
                     await _step(session, pipeline.steps, n, mark, watch)

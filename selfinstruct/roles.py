@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.errors import ConfigError, nearest
 from selfinstruct.limits import Limits
 from selfinstruct.pricing import price_of
 from selfinstruct.run import Role
@@ -47,6 +48,9 @@ def role(name: str, model: str | Mapping[str, Any]) -> Role:
             f"{name}: `{option}`: {fault['msg'].lower()}, got {fault['input']!r}",
             f"{option}: {known.description}" if known and known.description else "",
         ) from None
+    for option in settings.model_extra or {}:
+        if difflib.get_close_matches(option, Settings.model_fields, n=1, cutoff=0.8):
+            raise ConfigError(f"{name}: there is no option `{option}`", nearest(option, Settings.model_fields))
     teacher = connect({"model": settings.model, **(settings.model_extra or {})}, role=name)
     return Role(
         name=name,

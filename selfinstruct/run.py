@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
@@ -30,6 +30,8 @@ from selfinstruct.teachers import Completion, Request, Teacher
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Prompt = str | Sample | Sequence[Message]
+RoleName = Literal["teacher", "judge", "user", "student"]
+ROLES: tuple[RoleName, ...] = ("teacher", "judge", "user", "student")
 
 ATTEMPTS = 6  # at one request, for trouble that is its own; overload is waited out by Limits
 GRACE = 20.0  # seconds that answers in flight are given when the run stops early
@@ -253,7 +255,7 @@ class Run:
     def path(self, name: str) -> Path:
         return self.place.path(name)
 
-    def teacher(self, by: str = "teacher") -> Teacher:
+    def teacher(self, by: RoleName = "teacher") -> Teacher:
         return self.place.role(by).teacher
 
     def render(self, name: str, **slots: Any) -> tuple[Message, ...]:
@@ -263,7 +265,7 @@ class Run:
         self,
         prompt: Prompt,
         *,
-        by: str = "teacher",
+        by: RoleName = "teacher",
         draw: int = 0,
         raw: bool = False,
         schema: Mapping[str, Any] | None = None,

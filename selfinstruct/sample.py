@@ -63,7 +63,7 @@ class Sample:
         parents: Iterable[str] = (),
     ) -> Self:
         """A one-turn sample from Alpaca's three fields; `output=None` leaves it waiting for an answer."""
-        meta = dict(meta or {})
+        meta = {key: value for key, value in (meta or {}).items() if key != "input"}
         prompt = instruction
         if input:
             prompt += _GAP + input

@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, cast, get_type_hints, overload
+from typing import Annotated, Any, Concatenate, ParamSpec, cast, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
@@ -22,6 +22,7 @@ from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample, digest
 
 Samples = AsyncIterator[Sample]
+Count = Annotated[int, Field(ge=1)]  # for options: a number of things, at least one
 P = ParamSpec("P")
 
 Check = Callable[

@@ -77,12 +77,18 @@ class StepRecord(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What a set of completions used; `cost_nano` is None when one of them had no known price."""
+    """What a set of completions used. `priced_nano` is the cost of those that had a known price."""
 
     calls: int
     input_tokens: int
     output_tokens: int
-    cost_nano: int | None
+    priced_nano: int
+    unpriced: int
+
+    @property
+    def cost_nano(self) -> int | None:
+        """The cost, or None when one of them had no known price."""
+        return None if self.unpriced else self.priced_nano
 
 
 class Store:
@@ -102,7 +108,7 @@ class Store:
                 self._writer.execute("PRAGMA synchronous=FULL")
                 self._migrate()
             self._reader = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, isolation_level=None)
-            self._reader.execute("SELECT count(*) FROM facts").fetchone()
+            self._version(self._reader)
         except sqlite3.Error as error:
             raise self._unusable(error) from None
 
@@ -153,13 +159,17 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _migrate(self) -> None:
-        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+    def _version(self, db: sqlite3.Connection) -> int:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise StoreError(
                 f"{self.path}: made by a newer version (its format is {version}, this one knows {len(MIGRATIONS)})",
                 "upgrade: pip install -U selfinstruct",
             )
+        return int(version)
+
+    def _migrate(self) -> None:
+        version = self._version(self._writer)
         for number, migration in enumerate(MIGRATIONS[version:], start=version + 1):
             with self._commit() as db:
                 migration(db)
@@ -173,7 +183,10 @@ class Store:
 
     @contextlib.contextmanager
     def _commit(self) -> Iterator[sqlite3.Connection]:
-        """One transaction from synchronous code; answers already handed over by `put` may share it."""
+        """One transaction from synchronous code; answers already handed over by `put` may share it.
+
+        Only the database may fail inside: whatever else can (making JSON) belongs before it.
+        """
         with self._turn:
             try:
                 self._start()
@@ -191,7 +204,7 @@ class Store:
     def _give_up(self, error: sqlite3.Error) -> StoreError:
         # a failed write fails all later ones: an answer that shared its transaction must not pass for written
         self._broken = error
-        if self._writer.in_transaction:
+        with contextlib.suppress(sqlite3.Error):  # what failed may have rolled back, or closed, the connection
             self._writer.execute("ROLLBACK")
         return self._unusable(error)
 
@@ -275,7 +288,7 @@ class Store:
             f" coalesce(sum(cost_nano), 0), count(cost_nano) FROM {of}{where}",  # noqa: S608 (no outside text)
             () if n is None else (n,),
         ).fetchone()
-        return Spent(calls, read, written, cost if priced == calls else None)
+        return Spent(calls, read, written, cost, calls - priced)
 
     # steps
 
@@ -284,41 +297,36 @@ class Store:
         return json.loads(row[0]) if row else None
 
     def set_fact(self, key: str, value: Any) -> None:
+        text = json.dumps(value)
         with self._commit() as db:
-            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, json.dumps(value)))
+            db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, text))
 
     def begin(self, n: int, name: str, options: dict[str, Any], fingerprint: str) -> None:
         """Start step `n` anew: what it and the steps after it had is forgotten; completions stay."""
+        row = (n, name, json.dumps(options), fingerprint)
         with self._commit() as db:
             for table in ("steps", "rows", "drops", "uses"):
                 db.execute(f"DELETE FROM {table} WHERE n >= ?", (n,))  # noqa: S608 (fixed names)
-            db.execute(
-                "INSERT INTO steps (n, name, options, fingerprint) VALUES (?, ?, ?, ?)",
-                (n, name, json.dumps(options), fingerprint),
-            )
+            db.execute("INSERT INTO steps (n, name, options, fingerprint) VALUES (?, ?, ?, ?)", row)
 
     def add(
         self, n: int, kept: Iterable[tuple[int, Sample]] = (), dropped: Iterable[tuple[int, Drop]] = ()
     ) -> None:
         """Append rows and drops of step `n`, each with its position."""
+        rows = [(n, pos, sample.id, json.dumps(sample.to_row())) for pos, sample in kept]
+        drops = [
+            (
+                n,
+                pos,
+                drop.reason,
+                json.dumps(drop.detail),
+                json.dumps(drop.sample if isinstance(drop.sample, str) else drop.sample.to_row()),
+            )
+            for pos, drop in dropped
+        ]
         with self._commit() as db:
-            db.executemany(
-                "INSERT INTO rows VALUES (?, ?, ?, ?)",
-                [(n, pos, sample.id, json.dumps(sample.to_row())) for pos, sample in kept],
-            )
-            db.executemany(
-                "INSERT INTO drops VALUES (?, ?, ?, ?, ?)",
-                [
-                    (
-                        n,
-                        pos,
-                        drop.reason,
-                        json.dumps(drop.detail),
-                        json.dumps(drop.sample if isinstance(drop.sample, str) else drop.sample.to_row()),
-                    )
-                    for pos, drop in dropped
-                ],
-            )
+            db.executemany("INSERT INTO rows VALUES (?, ?, ?, ?)", rows)
+            db.executemany("INSERT INTO drops VALUES (?, ?, ?, ?, ?)", drops)
 
     def record(
         self,
@@ -332,11 +340,9 @@ class Store:
         done: bool,
     ) -> None:
         """Write down how far step `n` got; `done` makes its rows final."""
+        row = (came, made, seconds, json.dumps(facts), int(done), n)
         with self._commit() as db:
-            db.execute(
-                "UPDATE steps SET came = ?, made = ?, seconds = ?, facts = ?, done = ? WHERE n = ?",
-                (came, made, seconds, json.dumps(facts), int(done), n),
-            )
+            db.execute("UPDATE steps SET came = ?, made = ?, seconds = ?, facts = ?, done = ? WHERE n = ?", row)
             db.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", [(n, key) for key in uses])
 
     def forget_from(self, n: int) -> None:
@@ -404,8 +410,9 @@ class Store:
         return json.loads(row[0]) if row else None
 
     def set_memo(self, key: str, value: Any) -> None:
+        text = json.dumps(value)
         with self._commit() as db:
-            db.execute("INSERT OR REPLACE INTO memos VALUES (?, ?)", (key, json.dumps(value)))
+            db.execute("INSERT OR REPLACE INTO memos VALUES (?, ?)", (key, text))
 
 
 def _completion(key: str, row: str) -> Completion:

@@ -1,4 +1,4 @@
-"""The 175 seed tasks: form, spread, and distance from known prompt sets. Their answers: test_seed_answers.py."""
+"""The 175 seed tasks: form, spread, distance from known prompt sets. tests/seeds checks their answers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_nothing_occurs_twice() -> None:
 
 
 def test_texts_survive_the_usual_instance_filters() -> None:
-    """Self-Instruct drops empty or echoed outputs and texts ending in a colon; `###` separates Alpaca's blocks."""
+    """Self-Instruct drops empty and echoed outputs and texts ending in a colon; Alpaca splits blocks at `###`."""
     for task in TASKS:
         for text in (task["instruction"], *(t for i in task["instances"] for t in i.values())):
             assert text == text.strip()
@@ -71,8 +71,9 @@ def test_texts_survive_the_usual_instance_filters() -> None:
 
 
 PLACEHOLDERS = re.compile(
-    r"""\[(?:your|name|insert|date|company|recipient|title|city)\b[^\]]*\] | <(?:your|name|insert|mask|noinput)[^>]*>
-    | \b(?:your\ (?:text|name)\ here | lorem\ ipsum | foo | foobar | xyz | xxx+ | todo | tbd | john\ doe | jane\ doe | acme)\b
+    r"""\[(?:your|name|insert|date|company|recipient|title|city)\b[^\]]*\]
+    | <(?:your|name|insert|mask|noinput)[^>]*>
+    | \b(?:your\ (?:text|name)\ here|lorem\ ipsum|foo|foobar|xyz|xxx+|todo|tbd|john\ doe|jane\ doe|acme)\b
     | _{3,}""",
     re.IGNORECASE | re.VERBOSE,
 )

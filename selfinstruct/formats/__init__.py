@@ -140,4 +140,4 @@ def _kind(value: Any) -> str:
 
 
 def _shown(head: bytes) -> str:
-    return repr(head[:24].decode("utf-8", "backslashreplace"))
+    return repr(head.splitlines()[0][:24].decode("utf-8", "backslashreplace"))

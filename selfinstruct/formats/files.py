@@ -148,7 +148,8 @@ def _parse_line(path: Path, place: str, line: bytes) -> Any:
 
 
 def json_array(path: Path) -> Iterator[Row]:
-    """Rows of a file that is one JSON array. The text is held whole, the rows are parsed one after the other.
+    """Rows of a file that is one JSON array. The text is held whole, the rows are parsed one after the other. A comma
+    after the last row, as hand-edited files have it, is let pass.
 
     Raises DataError where the array itself is broken (what follows can't be found) or above MAX_ARRAY bytes.
     """
@@ -185,7 +186,7 @@ def json_array(path: Path) -> Iterator[Row]:
         elif text[at : at + 1] != "]":
             _broken(path, place, "no comma or ] after it")
     if text[at + 1 :].strip():
-        line += text.count("\n", counted, at)
+        line += text.count("\n", counted, _skip(text, at + 1))
         raise DataError(
             f"{path}: line {line}: text follows the end of the JSON array",
             "give one array, or one JSON object per line",

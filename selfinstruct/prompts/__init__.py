@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from jinja2 import BaseLoader, FileSystemLoader, StrictUndefined, Template, TemplateError, TemplateNotFound
+from jinja2 import BaseLoader, FileSystemLoader, StrictUndefined, Template, TemplateNotFound
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from selfinstruct.errors import ConfigError, nearest
@@ -30,7 +30,7 @@ class Prompts:
         self._env = ImmutableSandboxedEnvironment(
             loader=cast(BaseLoader, FileSystemLoader(self._folders)),
             undefined=StrictUndefined,
-            autoescape=False,  # noqa: S701 (the result is a prompt, not a page)
+            autoescape=False,  # the result is a prompt, not a page
             trim_blocks=True,
         )
         self._env.filters["tojson"] = _plain_json
@@ -61,7 +61,11 @@ class Prompts:
             return tuple(Message(role, part.render(slots).strip()) for role, part in self._parts[name])
         except TemplateNotFound as error:
             raise ConfigError(f"prompt {name!r} includes {error.name!r}, which does not exist") from None
-        except TemplateError as error:
+        except ConfigError:
+            raise
+        except (
+            Exception
+        ) as error:  # a template of the user's may raise anything: 1 / 0, range(10**9), text + number
             raise ConfigError(
                 f"prompt {name!r}: {error}", f"this step fills in: {', '.join(sorted(slots))}"
             ) from None

@@ -14,7 +14,7 @@ from selfinstruct.outlook import Estimate, Outlook, tokens
 from selfinstruct.parse import Task
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample
-from selfinstruct.step import Samples, step
+from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
 Fidelity = Literal["fixed", "paper"]
@@ -76,13 +76,13 @@ async def alpaca(
     run: Run,
     samples: Samples,
     *,
-    n: int,
-    examples: int = 3,
+    n: Count,
+    examples: Count = 3,
     fidelity: Fidelity = "fixed",
     threshold: float = 0.7,
     language: str = "English",
-    patience: int = 50,
-    window: int = 64,
+    patience: Count = 50,
+    window: Count = 64,
 ) -> Samples:
     """Grow a pool of tasks from the seed tasks that come in, as Alpaca does; yields the `n` new ones.
 
@@ -168,7 +168,6 @@ async def alpaca(
                 if kept >= n:
                     run.drop(sample, "surplus", rule="n", threshold=n)
                     continue
-                similar = index.similar(task.instruction) if paper else None
                 match = index.add_if_new(task.instruction, sample.id)
                 if match is not None:
                     run.drop(
@@ -181,7 +180,8 @@ async def alpaca(
                         similar=match.text,
                     )
                     continue
-                if similar is not None:
+                if paper:
+                    (similar,) = index.similar([task.instruction], before=[len(index) - 1])
                     top = {each.text: each.score for each in similar.top}
                     sample = sample.note(most_similar_instructions=top, avg_similarity_score=similar.mean)
                 kept += 1

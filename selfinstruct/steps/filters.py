@@ -4,7 +4,6 @@ what a rule can't read, it lets through."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Literal
 
 from selfinstruct import heuristics as rules
@@ -124,7 +123,8 @@ _TASK = (
     r"|the (?:ability|capability|capacity|information))"
 )
 _REFUSES = re.compile(
-    rf"{_SORRY}\b[,.;:!]?\s*(?:but\s+|that\s+)?(?:(?:as {_AI}|without)\b[^.]{{0,60}}?,?\s*)?{_CANT}\b(?:\s+\w+){{0,3}}?\s+{_TASK}\b"
+    rf"{_SORRY}\b[,.;:!]?\s*(?:but\s+|that\s+)?(?:(?:as {_AI}|without)\b[^.]{{0,60}}?,?\s*)?"
+    rf"{_CANT}\b(?:\s+\w+){{0,3}}?\s+{_TASK}\b"
     rf"|{_CANT}\s+(?:\w+\s+){{0,2}}?{_TASK}\b"
     rf"|as {_AI}\b[^.]{{0,80}}?\b{_CANT}\b"
     rf"|{_SORRY}\b,?\s*(?:but\s+)?as {_AI}\b"

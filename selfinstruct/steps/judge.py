@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from selfinstruct.errors import ParseError, TeacherError
+from selfinstruct.errors import DataError, ParseError, TeacherError
 from selfinstruct.outlook import Estimate, Outlook, tokens
-from selfinstruct.parse import Verdict, usable, verdict
-from selfinstruct.run import Run
+from selfinstruct.parse import usable, verdict
+from selfinstruct.run import RoleName, Run
 from selfinstruct.sample import Sample
-from selfinstruct.step import Samples, step
+from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
 SCHEMA = {
@@ -48,12 +48,12 @@ async def judge(
     low: float = 0,
     high: float = 5,
     min_score: float | None = None,
-    by: str = "judge",
+    by: RoleName = "judge",
     keep_unscored: bool = False,
     max_unscored: float = 0.2,
     temperature: float | None = 0.0,
-    max_tokens: int | None = 300,
-    window: int = 256,
+    max_tokens: Count | None = 300,
+    window: Count = 256,
 ) -> Samples:
     """Score the last answer of each row with a model, as AlpaGasus does (Chen et al. 2023, section 3).
 
@@ -75,6 +75,11 @@ async def judge(
     """
 
     async def grade(sample: Sample) -> tuple[Sample, Completion]:
+        if not sample.answered:
+            raise DataError(
+                f"a row has no answer to judge: {sample.instruction[:60]!r}",
+                "put a `respond` step before `judge`",
+            )
         # the mark is made from the row, so that it is the same again on replay and unknown to the row's author
         fence = sample.id[:8]
         prompt = run.render(

@@ -7,9 +7,9 @@ from typing import Any
 from selfinstruct.errors import ParseError
 from selfinstruct.outlook import Estimate, Outlook
 from selfinstruct.parse import usable
-from selfinstruct.run import Run
+from selfinstruct.run import RoleName, Run
 from selfinstruct.sample import Message, Sample
-from selfinstruct.step import Samples, step
+from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
 
@@ -32,12 +32,12 @@ async def respond(
     run: Run,
     samples: Samples,
     *,
-    by: str = "teacher",
+    by: RoleName = "teacher",
     system: str | None = None,
     again: bool = False,
     temperature: float | None = 0.7,
-    max_tokens: int | None = 2048,
-    window: int = 256,
+    max_tokens: Count | None = 2048,
+    window: Count = 256,
 ) -> Samples:
     """Have the teacher answer every row that waits for an answer.
 

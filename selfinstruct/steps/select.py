@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from selfinstruct.errors import ConfigError, DataError
 from selfinstruct.outlook import Estimate, Outlook
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample
-from selfinstruct.step import Samples, step
+from selfinstruct.step import Count, Samples, step
 
 
 def _check(place: Place, *, k: int | None, top: float | None, at_least: float | None, **_: Any) -> None:
@@ -21,8 +23,12 @@ def _check(place: Place, *, k: int | None, top: float | None, at_least: float | 
 
 
 def _forecast(outlook: Outlook, *, k: int | None, top: float | None, **_: Any) -> Estimate:
-    rows = outlook.rows if top is None else math.ceil(outlook.rows * top)
-    return Estimate(rows=rows if k is None else min(k, rows), row_tokens=outlook.row_tokens)
+    return Estimate(rows=_most(outlook.rows, k, top), row_tokens=outlook.row_tokens)
+
+
+def _most(rows: int, k: int | None, top: float | None) -> int:
+    share = rows if top is None else math.floor(round(rows * top, 6))  # 100 x 0.29 is 28.999999999999996
+    return share if k is None else min(k, share)
 
 
 @step(check=_check, forecast=_forecast)
@@ -31,8 +37,8 @@ async def select(
     samples: Samples,
     *,
     by: str = "accuracy",
-    k: int | None = None,
-    top: float | None = None,
+    k: Count | None = None,
+    top: Annotated[float, Field(gt=0, le=1)] | None = None,
     at_least: float | None = None,
     per: str | None = None,
 ) -> Samples:
@@ -55,11 +61,9 @@ async def select(
             f"{missing} of {len(rows)} rows carry no score `{by}`",
             f"put a `judge` step with aspect: {by} before it",
         )
-    limit = len(rows) if top is None else math.ceil(len(rows) * top)
-    limit = limit if k is None else min(k, limit)
     good = [place for place, row in enumerate(rows) if at_least is None or row.scores[by] >= at_least]
     ranked = sorted(good, key=lambda place: (-rows[place].scores[by], place))
-    chosen = set(_in_turn(ranked, rows, per)[:limit])
+    chosen = set(_in_turn(ranked, rows, per)[: _most(len(rows), k, top)])
     for place, row in enumerate(rows):
         if place in chosen:
             yield row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,11 +25,16 @@ def _check(place: Place, *, out: str, formats: Sequence[Format], **_: Any) -> No
         raise ConfigError("write: `formats` is empty", f"name at least one of {', '.join(WRITERS)}")
 
 
+def _intact(place: Place, facts: Mapping[str, Any], *, out: str, card: bool, **_: Any) -> bool:
+    files = [*facts.get("files", ()), *(["README.md"] if card else [])]
+    return all((place.dir / Path(out).expanduser() / file).is_file() for file in files)
+
+
 # The option `card` hides the module inside the step.
 _card = card.render
 
 
-@step(check=_check)
+@step(check=_check, intact=_intact)
 async def write(
     run: Run,
     samples: Samples,

@@ -46,7 +46,7 @@ class AnthropicTeacher:
         self.at = at
         self.model = at.identity
         self._known = capabilities(ANTHROPIC, name)
-        self.structured = (self._known.structured and not at.own) if structured is None else structured
+        self.structured = self._known.structured if structured is None else structured
         self.package = "" if at.own else "anthropic"
         self._dropped = Dropped(self.model)
         self._path = "/messages" if at.url.rstrip("/").endswith("/v1") else "/v1/messages"
@@ -133,7 +133,7 @@ def read(reply: Reply, request: Request, at: Endpoint) -> Completion:
         text,
         finish,
         usage_of(value.get("usage")) or guessed(request, text),
-        str(value.get("model") or ""),
+        clean(str(value.get("model") or "")),
         _why(value.get("stop_details")) if finish == "filtered" else None,
     )
     if not text and finish == "stop" and reason != "stop_sequence":

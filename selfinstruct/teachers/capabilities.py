@@ -25,7 +25,8 @@ _BIAS = frozenset({"presence_penalty", "frequency_penalty", "logit_bias"})
 class Capabilities:
     """`refused`: parameters the model never takes. `thinking`: those it does not take while it reasons, which
     it does unless `reasoning_effort` is `none`, by request or by default (`effort`). `one_of`: sampling
-    parameters of which only the first given may be sent. `structured`: can be held to a JSON schema. `raw`:
+    parameters of which only the first given may be sent. `tokens`: its
+    word for max_tokens. `structured`: can be held to a JSON schema. `raw`:
     continues plain text.
     """
 
@@ -33,6 +34,7 @@ class Capabilities:
     thinking: frozenset[str] = frozenset()
     effort: str = ""
     one_of: tuple[str, ...] = ()
+    tokens: str = "max_tokens"
     structured: bool = True
     raw: bool = False
 
@@ -47,24 +49,28 @@ class Capabilities:
 
 
 _PLAIN = Capabilities()
-_THINKS = _TEMPERATURE | _BIAS
+_ALWAYS = _TEMPERATURE | _BIAS
+_NEWER = "max_completion_tokens"
+UNKNOWN = Capabilities(
+    structured=False, raw=True
+)  # a model on a server of one's own: it takes what it is given
 
 OPENAI: tuple[tuple[str, Capabilities], ...] = (
     (r"gpt-3\.5-turbo-instruct|davinci-002|babbage-002", Capabilities(structured=False, raw=True)),
-    (r"o3-mini|o1", Capabilities(_THINKS)),
-    (r"o\d", Capabilities(_THINKS | {"stop"})),
-    (r".*-search-", Capabilities(_THINKS | {"stop", "seed"})),
+    (r"o3-mini|o1(-|$)", Capabilities(_ALWAYS, tokens=_NEWER)),
+    (r"o\d(-|$)", Capabilities(_ALWAYS | {"stop"}, tokens=_NEWER)),
+    (r"gpt-[\w.]+-(mini-)?search-", Capabilities(_ALWAYS | {"stop", "seed"})),
     (r"gpt-5-chat", _PLAIN),
     (
         r"gpt-5\.(1|2|4)(-mini|-nano)?(-\d{4}-\d\d-\d\d)?$",
-        Capabilities(_BIAS | {"stop"}, _TEMPERATURE, "none"),
+        Capabilities(_BIAS | {"stop"}, _TEMPERATURE, "none", tokens=_NEWER),
     ),
     (
-        r"gpt-([5-9]|\d\d)|chat-latest|(gpt-)?daybreak|gpt-rosalind",
-        Capabilities(_BIAS | {"stop"}, _TEMPERATURE),
+        r"gpt-([5-9]|1\d)\b|chat-latest|(gpt-)?daybreak|gpt-rosalind",
+        Capabilities(_BIAS | {"stop"}, _TEMPERATURE, tokens=_NEWER),
     ),
     (r"gpt-4(-|$)|gpt-3\.5|gpt-4o-2024-05-13|chatgpt-", Capabilities(structured=False)),
-    (r"", _PLAIN),
+    (r"gpt-4(o|\.)", _PLAIN),
 )
 
 # The Messages API never had these; `reasoning_effort` is its `output_config.effort`, which came with Opus
@@ -81,14 +87,17 @@ ANTHROPIC: tuple[tuple[str, Capabilities], ...] = (
         Capabilities(_NOT_CLAUDE | {"reasoning_effort"}, one_of=_SAMPLING, structured=False),
     ),
     (r"claude-", Capabilities(_NOT_CLAUDE | _NO_SAMPLING)),
-    (r"", Capabilities(_NOT_CLAUDE)),  # another server that speaks the Messages format
+    (r"", Capabilities(_NOT_CLAUDE, structured=False)),  # another model behind the Messages format
 )
 
 
-def capabilities(table: Iterable[tuple[str, Capabilities]], name: str) -> Capabilities:
-    """The first row whose pattern matches the beginning of `name`; a fine-tune is what it was made from."""
-    base = name.removeprefix("ft:")
-    return next(row for pattern, row in table if re.match(pattern, base))
+def capabilities(
+    table: Iterable[tuple[str, Capabilities]], name: str, otherwise: Capabilities = _PLAIN
+) -> Capabilities:
+    """The first row whose pattern matches the beginning of `name`, without what a router puts before it; a
+    fine-tune is what it was made from."""
+    base = name.rpartition("/")[2].removeprefix("ft:")
+    return next((row for pattern, row in table if re.match(pattern, base)), otherwise)
 
 
 class Dropped:

@@ -6,18 +6,20 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ConfigError, nearest
-from selfinstruct.teachers import Teacher, anthropic, openai
-from selfinstruct.teachers.anthropic import AnthropicTeacher
+from selfinstruct.teachers import Teacher
 from selfinstruct.teachers.endpoint import Endpoint, endpoint_name
-from selfinstruct.teachers.openai import OpenAITeacher
 
-_PROVIDERS = {"openai": (openai, OpenAITeacher), "anthropic": (anthropic, AnthropicTeacher)}
+_PROVIDERS = {
+    "openai": "OpenAITeacher",
+    "anthropic": "AnthropicTeacher",
+}  # imported when asked for: aiohttp is slow
 _FORMS = "openai/NAME, anthropic/NAME, offline, or my_module:MyTeacher"
 _BASE_URL_ENV = {"openai": "OPENAI_BASE_URL", "anthropic": "ANTHROPIC_BASE_URL"}
 
@@ -71,8 +73,9 @@ def check(teacher: Teacher) -> None:
 
 
 def _remote(provider: str, name: str, options: dict[str, Any], role: str) -> Teacher:
-    wire, cls = _PROVIDERS[provider]
-    allowed = _keywords(cls) - {"transport"} | {"base_url", "key_env", "endpoint"}
+    wire = importlib.import_module(f"selfinstruct.teachers.{provider}")
+    cls = getattr(wire, _PROVIDERS[provider])
+    allowed = _keywords(cls) - {"name", "at", "transport"} | {"base_url", "key_env", "endpoint"}
     _only(options, allowed, f"{role}: {provider}/{name}")
     base_url, endpoint = options.pop("base_url", None), options.pop("endpoint", None)
     key_env = options.pop("key_env", None)
@@ -81,6 +84,12 @@ def _remote(provider: str, name: str, options: dict[str, Any], role: str) -> Tea
             raise ConfigError(
                 f"{role}: {option} must be text, not {value!r}", f"leave {option} out, or fill it in"
             )
+    if key_env is not None and not re.fullmatch(
+        r"[A-Z_][A-Z0-9_]*", key_env
+    ):  # perhaps the key: don't repeat it
+        raise ConfigError(
+            f"{role}: key_env is not the name of a variable", "key_env: MY_KEY, and export MY_KEY=..."
+        )
     for option in ("structured", "raw"):
         if not isinstance(options.get(option), bool | None):
             raise ConfigError(f"{role}: {option} must be true or false, not {options[option]!r}")
@@ -139,8 +148,7 @@ def _build(cls: Callable[..., Any], options: dict[str, Any], where: str) -> Teac
 
 def _keywords(cls: Callable[..., Any]) -> set[str]:
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    names = {name for name, p in inspect.signature(cls).parameters.items() if p.kind in named}
-    return names - {"name", "at"} if cls in (OpenAITeacher, AnthropicTeacher) else names
+    return {name for name, p in inspect.signature(cls).parameters.items() if p.kind in named}
 
 
 def _only(options: Mapping[str, Any], allowed: set[str], where: str) -> None:

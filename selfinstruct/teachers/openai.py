@@ -10,7 +10,7 @@ from typing import Any
 
 from selfinstruct.errors import TeacherError, TransientError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
-from selfinstruct.teachers.capabilities import OPENAI, Capabilities, Dropped, capabilities
+from selfinstruct.teachers.capabilities import OPENAI, UNKNOWN, Dropped, capabilities
 from selfinstruct.teachers.endpoint import Endpoint
 from selfinstruct.teachers.reply import (
     EmptyAnswerError,
@@ -61,7 +61,7 @@ class OpenAITeacher:
         self.name = name
         self.at = at
         self.model = at.identity
-        known = Capabilities(structured=False, raw=True) if at.own else capabilities(OPENAI, name)
+        known = capabilities(OPENAI, name, UNKNOWN) if at.own else capabilities(OPENAI, name)
         self._known = known
         self.structured = known.structured if structured is None else structured
         self.raw = known.raw if raw is None else raw
@@ -93,8 +93,8 @@ class OpenAITeacher:
             body.setdefault("max_tokens", _RAW_TOKENS)
         else:
             body["messages"] = [{"role": m.role, "content": m.content} for m in request.messages]
-            if not self.at.own and "max_tokens" in body:
-                body["max_completion_tokens"] = body.pop("max_tokens")
+            if "max_tokens" in body:
+                body[self._known.tokens] = body.pop("max_tokens")
         if "seed" in body:  # one seed for all draws would give one answer for all draws
             body["seed"] += request.draw
         if request.schema is not None:
@@ -163,7 +163,7 @@ def read(reply: Reply, request: Request, at: Endpoint) -> Completion:
         text,
         finish,
         usage_of(value.get("usage")) or guessed(request, text),
-        str(value.get("model") or ""),
+        clean(str(value.get("model") or "")),
         clean(refused) if isinstance(refused, str) and refused else None,
     )
     if not text and finish == "stop" and request.text is None and not request.params.get("stop"):

@@ -51,6 +51,7 @@ class Complaint:
     param: str = ""
 
 
+_MOST_TOKENS = 10**9  # in one answer; beyond it a number is no count
 _LIMITS = ("requests", "tokens")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -117,7 +118,7 @@ def refusal(reply: Reply, request: Request, at: Endpoint) -> Completion:
     else:
         complaint = Complaint("" if reply.body[:200].lstrip().startswith(b"<") else _text(reply.body[:2000]))
     words = f"{complaint.kind} {complaint.code} {complaint.message}"
-    said = at.quote(complaint.message) or "no explanation"
+    said = clean(at.quote(complaint.message)) or "no explanation"
     where = f"{at.identity}: HTTP {reply.status}"
     status = reply.status
     broke = _QUOTA.search(f"{complaint.kind} {complaint.code}") if status == 429 else _NO_MONEY.search(words)
@@ -258,7 +259,7 @@ def count(value: Any) -> int | None:
     """A number of tokens, or None if it is no such thing."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    return int(value) if value >= 0 and value == int(value) else None
+    return int(value) if 0 <= value < _MOST_TOKENS and value == int(value) else None
 
 
 def guessed(request: Request, text: str) -> Usage:

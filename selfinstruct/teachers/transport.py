@@ -9,7 +9,6 @@ attempt.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import ssl
 from collections.abc import Callable, Mapping
@@ -148,6 +147,6 @@ def _broken(at: Endpoint, error: BaseException) -> TransientError:
 def _reason(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+    if isinstance(error, TimeoutError):
         return "timed out"
     return str(error) or type(error).__name__

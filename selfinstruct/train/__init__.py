@@ -11,6 +11,7 @@ from selfinstruct.errors import ConfigError
 Progress = Callable[[int, int, str], None]  # done, total, what it is doing
 Chat = Sequence[Mapping[str, str]]  # messages: mappings with exactly `role` and `content`
 
+MARKER = "COMPLETE"  # the file written last into a student, a checkpoint and an exported model
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 

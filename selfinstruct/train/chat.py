@@ -60,7 +60,9 @@ def settle(tokenizer: Any) -> str:
 
 def render(tokenizer: Any, chat: Chat, *, ask: bool) -> str:
     """The text of `chat`; `ask` adds what stands before an answer."""
-    return str(tokenizer.apply_chat_template([dict(m) for m in chat], tokenize=False, add_generation_prompt=ask))
+    return str(
+        tokenizer.apply_chat_template([dict(m) for m in chat], tokenize=False, add_generation_prompt=ask)
+    )
 
 
 def tokenize(tokenizer: Any, texts: list[str]) -> list[list[int]]:

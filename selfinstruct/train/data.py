@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -104,22 +105,24 @@ def encode(
         for index, made in fresh.items():
             longest = max(len(row.ids) for row in made)
             if longest > limit:
-                refused.append(
-                    Refused(index, "too_long_for_student", {"tokens": longest, "limit": limit})
-                )
+                refused.append(Refused(index, "too_long_for_student", {"tokens": longest, "limit": limit}))
             else:
                 rows += made
     progress(len(chats), len(chats), "rendering and tokenising")
     if not rows:
-        counts: dict[str, int] = {}
-        for each in refused:
-            counts[each.reason] = counts.get(each.reason, 0) + 1
-        raise DataError(
-            f"no row is left to train on, out of {len(chats)} ({counts or 'none came'})",
-            "raise `max_length`, or look at the steps before: samples must be answered",
-        )
+        raise none_left(chats, refused)
     refused.sort(key=lambda each: each.index)
     return Rows(rows, refused, _facts(tokenizer, rows, torn))
+
+
+def none_left(chats: Sequence[Chat], refused: Sequence[Refused]) -> DataError:
+    """The error for a set of which nothing can be trained on."""
+    reasons = Counter(each.reason for each in refused)
+    why = ", ".join(f"{reason} {n}" for reason, n in sorted(reasons.items()))
+    return DataError(
+        f"no row is left to train on: {len(chats)} came" + (f" ({why})" if why else ""),
+        "samples must be answered and fit into `max_length`; see the drop reasons of the steps before",
+    )
 
 
 def _render(
@@ -141,7 +144,8 @@ def _render(
                 return "control_token", {"token": control}
     try:
         return [
-            (render(tokenizer, chat[:i], ask=True), render(tokenizer, chat[: i + 1], ask=False)) for i in places
+            (render(tokenizer, chat[:i], ask=True), render(tokenizer, chat[: i + 1], ask=False))
+            for i in places
         ]
     except jinja2.TemplateError as error:
         return "template_refused", {"error": str(error)}
@@ -183,7 +187,10 @@ def _facts(tokenizer: Any, rows: list[Row], torn: int) -> dict[str, Any]:
         "median_row": lengths[len(lengths) // 2],
         "torn_prompts": torn,
         "shown": [
-            {"asked": tokenizer.decode(row.ids[: row.start]), "learnt": tokenizer.decode(row.ids[row.start :])}
+            {
+                "asked": tokenizer.decode(row.ids[: row.start]),
+                "learnt": tokenizer.decode(row.ids[row.start :]),
+            }
             for row in shown
         ],
     }

@@ -1,56 +1,54 @@
-"""The exported model: merged safetensors, tokenizer with its chat template, generation settings, card, written whole."""
+"""The exported model: merged safetensors, tokenizer with its chat template, generation settings, card; written whole."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-MARKER = "COMPLETE"
+from selfinstruct.train import MARKER
 
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What the model card tells besides the training facts: a title and tables of JSON facts by heading."""
-
-    title: str
-    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+CARD = "README.md"
 
 
 def exported(folder: Path, identity: str) -> dict[str, Any] | None:
     """The facts of the model in `folder`, if it is whole and the one that `identity` names."""
-    marker = folder / MARKER
-    if not marker.exists():
-        return None
-    stored = json.loads(marker.read_text())
-    return dict(stored["facts"]) if stored["identity"] == identity else None
+    stored = _record(folder)
+    return dict(stored["facts"]) if stored and stored["identity"] == identity else None
 
 
 def origin(folder: Path) -> str | None:
     """The student that the model in `folder` was trained from; None where the folder is no export of ours."""
-    marker = folder / MARKER
-    return str(json.loads(marker.read_text())["base"]) if marker.exists() else None
+    stored = _record(folder)
+    return str(stored["base"]) if stored else None
 
 
 def export(
-    model: Any, tokenizer: Any, folder: Path, *, base: str, identity: str, facts: Mapping[str, Any], card: Card
+    model: Any,
+    tokenizer: Any,
+    folder: Path,
+    *,
+    base: str,
+    identity: str,
+    facts: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Write `model` to `folder` in one move: at any time, the folder is absent, the old model or the whole new one.
+    """Write `model` to `folder`, which holds nothing, the old model or the whole new one, whenever the power goes.
 
-    An adapter is merged into a freshly loaded base, never into a quantised one. Weights are stored in bf16 where they
-    were trained on a GPU, and as they are on a CPU, so that what was measured is what was stored.
+    An adapter is merged into a freshly loaded base, never into a quantised one. Weights are stored in bf16 where a GPU
+    trained them and in fp32 on a CPU, where what is stored is to the bit what was trained.
 
     Args:
-        model: the trained model, a PEFT model where an adapter was trained.
+        model: the trained model; a PEFT model where an adapter was trained.
         tokenizer: settled by `chat.settle`.
         folder: where it goes; an older model there is replaced.
         base: the folder or name that the student was loaded from.
         identity: names rows and recipe, for `exported`.
         facts: JSON facts of the training, for the card and for `exported`.
-        card: the rest of the card.
+        tables: more facts for the card, by heading.
     """
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig
@@ -58,30 +56,31 @@ def export(
     fresh = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    gpu = torch.cuda.is_available()
+    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     if hasattr(model, "peft_config"):
         from peft import PeftModel
 
         adapter = fresh / "adapter"
         model.save_pretrained(adapter)
-        plain = AutoModelForCausalLM.from_pretrained(base, dtype="bfloat16" if gpu else "float32")
+        plain = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
         model = PeftModel.from_pretrained(plain, adapter).merge_and_unload()
         shutil.rmtree(adapter)
-    elif gpu:
-        model = model.to(torch.bfloat16)
+    model = model.to(dtype)
     model.config.use_cache = True  # training turned it off
-    given = model.generation_config.eos_token_id
-    others = [] if given is None else [given] if isinstance(given, int) else list(given)
-    ends = [tokenizer.eos_token_id, *(i for i in others if i != tokenizer.eos_token_id)]
-    settings = model.generation_config.to_diff_dict() | {
-        "eos_token_id": ends,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
+    settings = model.generation_config.to_diff_dict()
+    before = settings.get("eos_token_id")
+    others = [] if before is None else [before] if isinstance(before, int) else before
+    settings["eos_token_id"] = list(dict.fromkeys([tokenizer.eos_token_id, *others]))
+    settings["pad_token_id"] = tokenizer.pad_token_id
     model.generation_config = GenerationConfig.from_dict(settings)
     model.save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
-    (fresh / "README.md").write_text(_card(card, base, facts), encoding="utf-8")
-    (fresh / MARKER).write_text(json.dumps({"identity": identity, "base": base, "facts": dict(facts)}))
+    (fresh / CARD).write_text(_card(base, facts, tables), encoding="utf-8")
+    record = {"identity": identity, "base": base, "facts": dict(facts)}
+    (fresh / MARKER).write_text(json.dumps(record), encoding="utf-8")
+    for file in fresh.iterdir():
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
     old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -90,29 +89,47 @@ def export(
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _card(card: Card, base: str, facts: Mapping[str, Any]) -> str:
+def extend_card(folder: Path, heading: str, table: Mapping[str, Any]) -> None:
+    """Add a section to the card of the model in `folder`; an older one of that heading is replaced."""
+    card = folder / CARD
+    parts = card.read_text(encoding="utf-8").split("\n## ")
+    parts = [part for part in parts if not part.startswith(f"{heading}\n")]
+    text = parts[0].rstrip("\n") + "".join(f"\n\n## {part.strip()}" for part in parts[1:])
+    fresh = card.with_suffix(".new")
+    fresh.write_text(text + "\n" + _section(heading, table), encoding="utf-8")
+    fresh.replace(card)
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    marker = folder / MARKER
+    if not marker.is_file():
+        return None
+    stored = json.loads(marker.read_text(encoding="utf-8"))
+    return stored if isinstance(stored, dict) and "identity" in stored else None
+
+
+def _card(base: str, facts: Mapping[str, Any], tables: Mapping[str, Mapping[str, Any]]) -> str:
     """A Hugging Face model card: front matter, then tables of what is known."""
-    tables = {"Training": {k: v for k, v in facts.items() if k != "shown"}, **card.tables}
     hub = not Path(base).exists()
-    head = [
-        "---",
-        "library_name: transformers",
-        "pipeline_tag: text-generation",
-        *([f"base_model: {base}"] if hub else []),
-        "tags: [selfinstruct, sft, trl]",
-        "---",
-        "",
-        f"# {card.title}",
-        "",
-        f"Fine-tuned from {f'`{base}`' if hub else 'a student in `' + Path(base).name + '`'} by supervised fine-tuning "
-        "with loss on answers only. The chat template is part of the tokenizer.",
-    ]
-    for heading, table in tables.items():
-        head += ["", f"## {heading}", "", "| | |", "|---|---|"]
-        head += [f"| {key.replace('_', ' ')} | {_cell(value)} |" for key, value in table.items()]
-    return "\n".join(head) + "\n"
+    front = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
+    front += [f"base_model: {base}"] if hub else []
+    front += ["tags: [selfinstruct, trl, sft]", "---", ""]
+    start = "a small random student made from the training text" if facts["base"] == "tiny" else f"`{base}`"
+    text = (
+        f"# {'A fine-tuned student' if not hub else base + ', fine-tuned'}\n\n"
+        f"Supervised fine-tuning of {start}, with loss on answers only. The chat template is part of the tokenizer; "
+        "generation ends with the tokens in `generation_config.json`.\n"
+    )
+    training = {key: value for key, value in facts.items() if key != "shown"}
+    sections = {"Training": training, **tables}
+    return "\n".join(front) + text + "".join(_section(head, table) for head, table in sections.items())
+
+
+def _section(heading: str, table: Mapping[str, Any]) -> str:
+    rows = "".join(f"| {_cell(key.replace('_', ' '))} | {_cell(value)} |\n" for key, value in table.items())
+    return f"\n## {heading}\n\n| what | value |\n|---|---|\n{rows}"
 
 
 def _cell(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text.replace("|", "\\|").replace("\n", " ")

@@ -9,23 +9,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.errors import ConfigError, nearest
+from selfinstruct.errors import ConfigError
 from selfinstruct.sample import digest
 from selfinstruct.train import Chat, Progress, hush, silent
 from selfinstruct.train.chat import settle
-from selfinstruct.train.data import Refused, Row, Turns, encode
-from selfinstruct.train.export import Card, export, exported
+from selfinstruct.train.data import Refused, Row, Turns, encode, none_left
+from selfinstruct.train.export import export, exported
+from selfinstruct.train.settings import lora_config, sft_config
 from selfinstruct.train.tiny import make
 
 TINY = "tiny"
-_LEARNING_RATE = {"tiny": 3e-3, "full": 1e-5, "lora": 2e-4}  # where the user sets none
-_LORA: dict[str, Any] = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear", "task_type": "CAUSAL_LM"}
-_LEAK = 1e-2  # relative; rounding in bf16 stays below, a leak seen is above
+_LEAK = 1e-2  # relative; rounding in bf16 stays below, leaks that were seen lie above
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train. `trainer` are fields of TRL's SFTConfig and win over everything that is set here."""
+    """How to train; the defaults and the meaning of each are those of the `sft` step."""
 
     epochs: float = 3.0
     max_steps: int | None = None
@@ -34,8 +33,8 @@ class Recipe:
     learning_rate: float | None = None
     max_length: int = 1024
     turns: Turns = "every"
-    lora: Mapping[str, Any] | None = None
     packing: bool = False
+    lora: Mapping[str, Any] | None = None
     seed: int = 0
     trainer: Mapping[str, Any] = field(default_factory=dict)
 
@@ -59,7 +58,7 @@ def prepare(
 
     Args:
         chats: the conversations to train on.
-        model: `tiny` (made from `chats` in `student`), a folder or a name on the Hub.
+        model: `tiny` (made from `chats`, in `student`), a folder or a name on the Hub.
         student: where the tiny student goes.
         recipe: how to train.
         progress: called now and then.
@@ -71,170 +70,140 @@ def prepare(
     hush()
     from transformers import AutoTokenizer
 
+    if not chats:
+        raise none_left([], [])
     tiny = model == TINY
-    if tiny and not chats:
-        encode(None, [], limit=0)
     base = str(make(chats, student, seed=recipe.seed)) if tiny else model
     try:
         tokenizer = AutoTokenizer.from_pretrained(base)
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"the student {model!r} can't be opened: {str(error).splitlines()[0]}",
-            "give a folder with a model and its tokenizer, a name on the Hugging Face Hub, or `tiny`",
-        ) from error
+        raise unopened(model, error) from error
     settle(tokenizer)
     made = encode(tokenizer, chats, limit=recipe.max_length, turns=recipe.turns, progress=progress)
     return Prepared(base, tiny, tokenizer, made.rows, made.refused, made.facts)
 
 
 def fit(
-    ready: Prepared, output: Path, *, recipe: Recipe, card: Card, progress: Progress = silent
+    ready: Prepared,
+    output: Path,
+    *,
+    recipe: Recipe,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Train on `ready` and export to `output`. Returns JSON facts: steps, losses, seconds, and what `ready` counted.
 
     The same call continues from the last whole checkpoint, and returns the stored facts once `output` is whole. On one
-    machine, the same rows, recipe and number of threads give the same weights to the bit, interrupted or not.
+    machine, the same rows and recipe give the same weights to the bit, interrupted or not.
+
+    Args:
+        ready: what `prepare` gave.
+        output: the folder of the model; an older model there is replaced.
+        recipe: how to train.
+        tables: more facts for the model's card, by heading.
+        progress: called after each step; what it raises ends the training, to be continued.
 
     Raises:
         ConfigError: an option is unknown to SFTConfig or LoraConfig, or the model can't be packed.
     """
-    identity = digest(
-        [ready.base if not ready.tiny else "tiny", [[r.ids, r.start] for r in ready.rows], asdict(recipe)]
-    )
+    what = "tiny" if ready.tiny else ready.base
+    identity = digest([what, [[row.ids, row.start] for row in ready.rows], asdict(recipe)])
     stored = exported(output, identity)
     if stored is not None:
         return stored
     hush()
-    from transformers import PrinterCallback, ProgressCallback
-
-    from selfinstruct.train.trainer import Trainer, Watch, last_whole
-
-    work = output.with_name(f"{output.name}.work")
-    folder = work / identity
-    if work.exists():  # checkpoints of other rows or another recipe: they can't be continued
-        for stale in work.iterdir():
-            if stale != folder:
-                shutil.rmtree(stale)
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments = _arguments(recipe, folder, tiny=ready.tiny, end=ready.tokenizer.eos_token)
-    watch = Watch(progress)
-    progress(0, max(arguments.max_steps, 0), "loading the student")
-    trainer = Trainer(
-        model=ready.base,
-        args=arguments,
-        train_dataset=_dataset(ready.rows),
-        processing_class=ready.tokenizer,
-        peft_config=_lora(recipe.lora),
-        callbacks=[watch],
+    work = _workplace(output, identity)
+    arguments = sft_config(
+        work,
+        tiny=ready.tiny,
+        epochs=recipe.epochs,
+        max_steps=recipe.max_steps,
+        batch_size=recipe.batch_size,
+        accumulation=recipe.accumulation,
+        learning_rate=recipe.learning_rate,
+        max_length=recipe.max_length,
+        packing=recipe.packing,
+        lora=recipe.lora,
+        seed=recipe.seed,
+        end=ready.tokenizer.eos_token,
+        trainer=recipe.trainer,
     )
-    for printing in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(printing)
-    if recipe.packing:
-        _packable(trainer.model, ready)
-    last = last_whole(folder)
+    progress(0, max(arguments.max_steps, 0), "loading the student")
+    trainer, watch = _trainer(ready, arguments, recipe, progress)
+    from selfinstruct.train.trainer import last_whole
+
+    last = last_whole(work)
     begun = time.monotonic()
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     facts = {
         **ready.facts,
-        "base": "tiny" if ready.tiny else ready.base,
+        "base": what,
         "steps": trainer.state.global_step,
         "epochs": round(float(trainer.state.epoch or 0), 2),
-        "loss_first": watch.losses[0] if watch.losses else None,
-        "loss_last": watch.losses[-1] if watch.losses else None,
+        "losses": watch.losses(),
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "training_seconds": round(time.monotonic() - begun, 1),
     }
-    progress(trainer.state.global_step, trainer.state.global_step, "exporting")
-    export(trainer.model, ready.tokenizer, output, base=ready.base, identity=identity, facts=facts, card=card)
-    shutil.rmtree(work)
+    progress(trainer.state.global_step, trainer.state.global_step, "exporting the model")
+    export(
+        trainer.model,
+        ready.tokenizer,
+        output,
+        base=ready.base,
+        identity=identity,
+        facts=facts,
+        tables=tables or {},
+    )
+    shutil.rmtree(work.parent)
     return facts
 
 
-def _dataset(rows: Sequence[Row]) -> Any:
-    """Token rows as TRL takes them ready-made: it neither tokenises, truncates nor masks them again."""
+def unopened(model: str, error: Exception) -> ConfigError:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return ConfigError(
+        f"the model {model!r} can't be opened: {first}",
+        "give a folder with a model and its tokenizer, a name on the Hugging Face Hub, or `tiny`",
+    )
+
+
+def _workplace(output: Path, identity: str) -> Path:
+    """Where checkpoints go. Those of other rows or another recipe can't be continued and are removed."""
+    work = output.with_name(f"{output.name}.work")
+    if work.exists():
+        for stale in work.iterdir():
+            if stale.name != identity:
+                shutil.rmtree(stale)
+    (work / identity).mkdir(parents=True, exist_ok=True)
+    return work / identity
+
+
+def _trainer(ready: Prepared, arguments: Any, recipe: Recipe, progress: Progress) -> tuple[Any, Any]:
     from datasets import Dataset
+    from transformers import PrinterCallback
 
-    return Dataset.from_dict({"input_ids": [row.ids for row in rows], "labels": [row.labels for row in rows]})
+    from selfinstruct.train.trainer import Trainer, Watch, packing_leak
 
-
-def _arguments(recipe: Recipe, folder: Path, *, tiny: bool, end: str) -> Any:
-    import torch
-    from trl import SFTConfig
-
-    gpu = torch.cuda.is_available()
-    known = SFTConfig.__dataclass_fields__
-    # The old name warns where the new one exists, and TRL turns it on by default, which only costs on a CPU.
-    new = "activation_checkpointing"
-    checkpointing = new if new in known and "gradient_checkpointing" not in recipe.trainer else "gradient_checkpointing"
-    kind = "tiny" if tiny else "lora" if recipe.lora is not None else "full"
-    fields: dict[str, Any] = {
-        "output_dir": str(folder),
-        "num_train_epochs": recipe.epochs,
-        "max_steps": recipe.max_steps or -1,
-        "per_device_train_batch_size": recipe.batch_size,
-        "gradient_accumulation_steps": recipe.accumulation,
-        "learning_rate": recipe.learning_rate or _LEARNING_RATE[kind],
-        "lr_scheduler_type": "linear" if tiny else "cosine",
-        "warmup_steps": 0.03,
-        "weight_decay": 0.0,
-        "max_length": recipe.max_length if recipe.packing else None,  # `encode` has kept the limit
-        "packing": recipe.packing,
-        "eos_token": end,
-        "bf16": gpu,
-        "use_cpu": not gpu,
-        checkpointing: gpu and not tiny,
-        "save_strategy": "steps",
-        "save_steps": 200,
-        "save_total_limit": 2,
-        "logging_steps": 10,
-        "disable_tqdm": True,
-        "report_to": [],
-        "seed": recipe.seed,
-        "data_seed": recipe.seed,
-    }
-    if tiny:
-        fields["adam_beta2"] = 0.99
-    if gpu and recipe.lora is not None:
-        fields["model_init_kwargs"] = {"dtype": "bfloat16"}
-    for name in recipe.trainer:
-        if name not in known:
-            raise ConfigError(f"`trainer` has the unknown field `{name}`", _close(name, known))
-        if name == "output_dir":
-            raise ConfigError("`trainer` can't set `output_dir`", "use the option `output`")
+    watch = Watch(progress)
     try:
-        return SFTConfig(**{**fields, **recipe.trainer})
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"TRL refuses the training options: {error}", "look at `trainer`") from error
-
-
-def _lora(options: Mapping[str, Any] | None) -> Any:
-    if options is None:
-        return None
-    from peft import LoraConfig
-
-    known = LoraConfig.__dataclass_fields__
-    for name in options:
-        if name not in known:
-            raise ConfigError(f"`lora` has the unknown field `{name}`", _close(name, known))
-    try:
-        return LoraConfig(**{**_LORA, **options})
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"PEFT refuses `lora`: {error}", "look at its LoraConfig") from error
-
-
-def _close(name: str, known: Mapping[str, Any]) -> str:
-    """`nearest` without its list, which is of some hundred names here."""
-    return nearest(name, known).partition(" (")[0] if "did you mean" in nearest(name, known) else "look at TRL's page"
-
-
-def _packable(model: Any, ready: Prepared) -> None:
-    from selfinstruct.train.trainer import packing_leak
-
-    probe = [row.ids[-64:] for row in ready.rows[:4]]
-    leak = packing_leak(model, probe)
-    if leak > _LEAK:
-        raise ConfigError(
-            f"packed rows of the student {ready.base!r} see each other (log-likelihood {leak:.1%} off)",
-            "set `packing: false`, or an attention implementation for packed rows (flash attention) in `trainer`",
+        # Rows that come with ids and labels are taken as they are: nothing is tokenised, cut or masked again.
+        trainer = Trainer(
+            model=ready.base,
+            args=arguments,
+            train_dataset=Dataset.from_dict(
+                {"input_ids": [row.ids for row in ready.rows], "labels": [row.labels for row in ready.rows]}
+            ),
+            processing_class=ready.tokenizer,
+            peft_config=lora_config(recipe.lora),
+            callbacks=[watch],
         )
-
+    except OSError as error:
+        raise unopened(ready.base, error) from error
+    trainer.remove_callback(PrinterCallback)
+    if recipe.packing:
+        leak = packing_leak(trainer.model, [row.ids[-64:] for row in ready.rows[:4]])
+        if leak > _LEAK:
+            raise ConfigError(
+                f"packed rows of the student {ready.base!r} see each other (likelihood {leak:.1%} off)",
+                "set `packing: false`",
+            )
+    return trainer, watch

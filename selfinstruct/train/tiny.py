@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from selfinstruct.sample import digest
-from selfinstruct.train import Chat, hush
+from selfinstruct.train import MARKER, Chat, hush
 from selfinstruct.train.chat import CHATML, END, START
 
 SHAPE: dict[str, Any] = {
@@ -24,18 +24,17 @@ SHAPE: dict[str, Any] = {
     "num_key_value_heads": 3,
     "max_position_embeddings": 2048,
     "tie_word_embeddings": True,
-    "initializer_range": 0.02,
+    "initializer_range": 0.06,
 }
 VOCABULARY = 4096  # at most; text of few words gets a token a word
 PAD = "<|pad|>"
-_MARKER = "COMPLETE"
 
 
 def make(chats: Sequence[Chat], folder: Path, *, seed: int) -> Path:
     """Write a tiny student for `chats` into `folder`, unless the very same one is there. Returns `folder`."""
     words = [m["content"] for chat in chats for m in chat]
     mark = digest([SHAPE, VOCABULARY, seed, words])
-    marker = folder / _MARKER
+    marker = folder / MARKER
     if marker.exists() and json.loads(marker.read_text())["student"] == mark:
         return folder
     hush()

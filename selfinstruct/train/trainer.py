@@ -11,9 +11,8 @@ from accelerate.utils import is_peft_model
 from transformers import TrainerCallback
 from trl import SFTTrainer
 
-from selfinstruct.train import Progress
+from selfinstruct.train import MARKER, Progress
 
-MARKER = "COMPLETE"
 # Models whose logits are scaled or capped after the head keep TRL's own, slower computation.
 _AFTER_THE_HEAD = (
     "final_logit_softcapping",
@@ -56,19 +55,27 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # untyped library
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # untyped library
-    """Reports steps to `progress`, keeps the losses, and marks a checkpoint once all of it is written."""
+    """Reports steps to `progress`, and marks a checkpoint once all of it is written."""
 
     def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-        self.losses: list[float] = []
+        self._progress = progress
+        self._losses: dict[int, float] = {}
+
+    def losses(self) -> dict[str, float]:
+        """Mean training loss of the last logged steps, by step, at most ten of them evenly spread."""
+        steps = sorted(self._losses)
+        chosen = steps[:: max(1, len(steps) // 10)]
+        return {str(step): round(self._losses[step], 4) for step in dict.fromkeys([*chosen, *steps[-1:]])}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        loss = f", loss {self.losses[-1]:.3f}" if self.losses else ""
-        self.progress(state.global_step, state.max_steps, f"training{loss}")
+        last = next(reversed(self._losses.values()), None)
+        self._progress(
+            state.global_step, state.max_steps, "training" + (f", loss {last:.3f}" if last else "")
+        )
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            self.losses.append(float(logs["loss"]))
+        # The whole history, so that a continued training tells of the steps before the interruption too.
+        self._losses = {entry["step"]: entry["loss"] for entry in state.log_history if "loss" in entry}
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"

@@ -20,6 +20,8 @@ ASKED: dict[str, Any] = {"temperature": 0.5, "top_p": 0.9, "stop": ["x"], "seed"
         ("gpt-5-chat-latest", set()),
         ("ft:gpt-4o-2024-08-06:me::1", set()),
         ("some-new-name", set()),
+        ("gpt-oss-120b", set()),
+        ("router/gpt-5-nano", {"temperature", "top_p", "logit_bias", "stop"}),
         ("o1", {"temperature", "top_p", "logit_bias"}),
         ("o3-mini", {"temperature", "top_p", "logit_bias"}),
         ("o3", {"temperature", "top_p", "logit_bias", "stop"}),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,8 @@ def test_a_missing_key_is_found_before_the_first_call(monkeypatch: pytest.Monkey
         assert f"export {name}=" in caught.value.hint
         monkeypatch.setenv(name, "sk-x")
         check(teacher)
+    monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(ConfigError) as caught:
-        monkeypatch.delenv("OPENAI_API_KEY")
         check(connect("openai/x"))
     assert "point base_url at a local server" in caught.value.hint
 
@@ -201,11 +202,14 @@ def test_unknown_words_are_answered_with_the_nearest_right_ones() -> None:
         ({"model": "openai/x", "base_url": 8000}, "base_url must be text"),
         ({"model": "openai/x", "base_url": ""}, "base_url must be text"),
         ({"model": "openai/x", "base_url": LOCAL, "structured": "yes"}, "structured must be true or false"),
+        ({"model": "openai/x", "key_env": "sk-secret"}, "key_env is not the name"),
         ({"model": "openai/x", "transport": 1}, "unknown option `transport`"),
     ],
 )
 def test_specs_that_will_not_do(spec: str | dict[str, Any], words: str) -> None:
-    assert words in refused(spec)
+    said = refused(spec)
+    assert words in said
+    assert "sk-secret" not in said
 
 
 def test_the_offline_teacher_takes_its_own_options() -> None:
@@ -259,3 +263,12 @@ def test_an_endpoint_says_nothing_secret(monkeypatch: pytest.MonkeyPatch) -> Non
     assert at.key == "very-secret"
     assert "very-secret" not in repr(at)
     assert at.quote("you sent very-secret") == "you sent [key]"
+
+
+def test_naming_a_teacher_costs_no_import() -> None:
+    script = (
+        "import sys; from selfinstruct.teachers.connect import connect; connect('offline');"
+        "print([name for name in ('aiohttp', 'openai', 'anthropic', 'httpx2') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -206,7 +206,7 @@ def test_what_is_sent_to_openai() -> None:
             "model": "gpt-4o-mini",
             "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "hi"}],
             "temperature": 0.7,
-            "max_completion_tokens": 64,
+            "max_tokens": 64,
             "seed": 7,
             "stop": ["\n\n"],
         },
@@ -215,8 +215,16 @@ def test_what_is_sent_to_openai() -> None:
 
 def test_what_is_sent_to_a_server_of_ones_own() -> None:
     params = {"temperature": 0.7, "max_tokens": 64, "top_k": 20, "logit_bias": {"50256": -100}}
-    _, sent = body(Request("m", CHAT.messages, params=params), "gpt-5-mini", OWN)
-    assert {name: sent[name] for name in params} == params
+    for model in ("Qwen/Qwen3-8B", "gpt-oss-20b", "llama3.2:3b"):
+        _, sent = body(Request("m", CHAT.messages, params=params), model, OWN)
+        assert {name: sent[name] for name in params} == params
+
+
+def test_openais_own_models_are_known_behind_a_gateway_too() -> None:
+    for model in ("gpt-5-mini", "openai/gpt-5-mini"):
+        _, sent = body(Request("m", CHAT.messages, params={"temperature": 0.7, "max_tokens": 64}), model, OWN)
+        assert sent.keys() == {"model", "messages", "max_completion_tokens"}
+    assert OpenAITeacher("gpt-5-mini", OWN).structured
 
 
 def test_raw_text_is_not_cut_at_sixteen_tokens() -> None:

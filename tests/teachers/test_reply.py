@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from selfinstruct.errors import TeacherError, TransientError
 from selfinstruct.sample import Message
 from selfinstruct.teachers import Completion, Request, Usage
+from selfinstruct.teachers.anthropic import read as read_anthropic
 from selfinstruct.teachers.endpoint import Endpoint
 from selfinstruct.teachers.openai import read
 from selfinstruct.teachers.reply import Reply, clean, count, encode, guessed, payload, refusal, wait_of
@@ -322,6 +324,7 @@ def test_no_bytes_break_the_boundary(body: bytes, status: int) -> None:
         ("3", None),
         (None, None),
         (float("inf"), None),
+        (10**30, None),
     ],
 )
 def test_count(value: Any, number: int | None) -> None:
@@ -338,3 +341,56 @@ def test_lone_surrogates_travel_and_are_replaced() -> None:
     assert json.loads(encode({"x": "a\ud800"})) == {"x": "a\ud800"}
     assert encode({"x": "é"}) == orjson.dumps({"x": "é"})
     assert clean("a\ud800b😀") == "a\ufffdb😀"
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for name, v in inner for place in places(v, (*path, name)))]
+
+
+def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = value.copy()
+    copy[path[0]] = replaced(value[path[0]], path[1:], new)
+    return copy
+
+
+GOOD: dict[str, dict[str, Any]] = {
+    "openai": {
+        "model": "m",
+        "choices": [{"finish_reason": "stop", "message": {"content": "Hello.", "refusal": None}}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 4}},
+    },
+    "anthropic": {
+        "model": "m",
+        "content": [{"type": "text", "text": "Hello."}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 9, "output_tokens": 3, "output_tokens_details": {"thinking_tokens": 1}},
+    },
+}
+
+
+@given(st.data(), st.sampled_from(sorted(GOOD)))
+def test_one_wrong_value_never_makes_a_wrong_answer(data: st.DataObject, wire: str) -> None:
+    """A good answer with any part of it replaced: still that answer, or text that was really sent, or an
+    error.
+    """
+    good = GOOD[wire]
+    place = data.draw(st.sampled_from(places(good)))
+    new = data.draw(JSON | st.sampled_from(["length", "max_tokens", "content_filter", -1, 1e999, "\ud800"]))
+    raw = json.dumps(replaced(good, place, new)).encode()
+    try:
+        done = (read if wire == "openai" else read_anthropic)(Reply(200, {}, raw), ASKED, CLOUD)
+    except TeacherError:
+        return
+    f"{done.text}{done.model}{done.refusal}".encode()  # can be stored
+    sent = json.dumps(new)
+    assert (
+        done.text == "Hello." or json.dumps(done.text)[1:-1] in sent or "\ufffd" in done.text or not done.text
+    )
+    if not done.text:
+        assert done.finish_reason != "stop"
+    numbers = dataclasses.astuple(done.usage)
+    assert all(isinstance(n, int) and n >= 0 for n in numbers)
+    assert done.usage.input_tokens >= done.usage.cached_tokens + done.usage.cache_write_tokens

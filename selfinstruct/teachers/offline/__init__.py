@@ -1,9 +1,9 @@
 """The offline teacher: procedural, embedded, deterministic; no key, no network, no GPU.
 
-It is not a language model. It knows families of verifiable tasks, each in several wordings, and computes the answers. It
-writes such tasks in the formats that the recipes ask for, answers them, and judges answers by recomputing them. It errs
-and writes malformed material at set rates, so that filters and judges have work. It is good for trying out, for tests
-and for verifiable data.
+It is not a language model. It knows families of verifiable tasks, each in several wordings, and computes the answers.
+It writes such tasks in the formats that the recipes ask for, answers them, and judges answers by recomputing them. It
+errs and writes malformed material at set rates, so that filters and judges have work. It is good for trying out, for
+tests and for verifiable data.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class OfflineTeacher:
         structured: it follows a JSON schema; otherwise it is only asked to.
         seed: another seed, other answers.
 
-    Everything random derives from `seed` and the request's key; there is no state between requests. Usage is an estimate of
-    one token for four characters, and `max_tokens` is held by the same measure.
+    Everything random derives from `seed` and the request's key; there is no state between requests. Usage is an
+    estimate of one token for four characters, and `max_tokens` is held by the same measure.
 
     Raises:
         ConfigError: an unknown family, a rate outside 0 to 1, a negative latency.
@@ -90,7 +90,7 @@ class OfflineTeacher:
         if self.latency:
             await asyncio.sleep(self.latency)
         asked = request.text if request.text is not None else "\n\n".join(m.content for m in request.messages)
-        text, cut = self._answer(request, asked, Random(f"{self.seed}:{request.key}"))  # noqa: S311
+        text, cut = self._answer(request, asked, Random(f"{self.seed}:{request.key}"))
         text, cut = _limited(text, cut, request)
         return Completion(
             text=text,

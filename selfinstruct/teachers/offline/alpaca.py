@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 from selfinstruct.teachers import Request
 from selfinstruct.teachers.offline import faults
-from selfinstruct.teachers.offline.faults import Draft
 from selfinstruct.teachers.offline.family import Family
+from selfinstruct.teachers.offline.faults import Draft
 
 _OPEN = re.compile(r"#{3}\s*(\d+)\.\s*Instruction:\s*\Z")
 _COUNT = re.compile(r"\b(\d+)\s+(?:\w+\s+)?tasks?\b")
@@ -38,7 +39,7 @@ class Writer:
                 task = family.make(rng)
                 draft = Draft.of(task)
                 if rng.random() < self.wrong:
-                    draft = faults.replace(draft, output=faults.slip(task.output, rng, family.labels))
+                    draft = replace(draft, output=faults.slip(task.output, rng, family.labels))
                 if rng.random() < self.malformed:
                     draft = faults.spoil(draft, drafts, rng)
                 drafts.append(draft)

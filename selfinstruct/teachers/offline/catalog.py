@@ -106,7 +106,7 @@ def tasks(
         ConfigError: an unknown family.
         DataError: the families do not hold `n` different tasks.
     """
-    turn = [(family, Random(f"tasks:{seed}:{family.name}")) for family in choose(families)]  # noqa: S311
+    turn = [(family, Random(f"tasks:{seed}:{family.name}")) for family in choose(families)]
     found: list[Task] = []
     seen: set[str] = set()
     while len(found) < n:

@@ -214,7 +214,7 @@ FAMILIES = (
             "z": _BOOL,
             "op": "and|or",
             "op2": "and not|or not",
-        },  # fmt: skip
+        },
         labels=("True", "False"),
     ),
     Family(

@@ -1,8 +1,8 @@
 """Drills: short list tasks that a model of a few hundred thousand parameters can learn from scratch.
 
 Tuned for two things at once. Learnable: few wordings, items apart by spaces so that a word-level tokenizer sees one
-token an item, a small vocabulary. Novel: ROUGE-L F of two rows of one wording is 2(T+o)/(2T+2C) for T wording words, C items
-and o shared ones, so that with T <= 5 and C >= 4 two rows stay below 0.7 until they share two or more items in order.
+token an item, a small vocabulary. Novel: ROUGE-L F of two rows of one wording is (T+o)/(T+C) for T wording words, C
+items and o shared ones in order, so that with T <= 5 and C = 5 two rows pass 0.7 only when they share three items.
 """
 
 from __future__ import annotations
@@ -14,29 +14,26 @@ from selfinstruct.teachers.offline.family import SPACED, Family, Slots
 
 # The one place to tune. Sizes are (fewest, most) items of a row.
 WORDS = tuple(
-    "apple arrow bell bird boat bone book bread brick bridge cake candle chair clock cloud coat coin corn cup desk "
-    "door drum fish flag fork frog gate glass glove goat grape hat hill house iron jar key king kite lamp leaf lemon "
-    "lion milk moon mouse nest nut ocean olive onion owl paper peach pen piano plate pond queen rain ring river rope "
-    "rose salt sand ship shoe silk snow sock spoon star stone sugar table tiger tower train tree violin wagon water "
-    "wheel wind wolf yarn zebra".split()
+    "apple bell bird boat book bread cake chair cloud coin cup door fish gate glass hat house key king lamp leaf moon "
+    "nest owl rain ring river rose ship star stone tree".split()
 )
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 OPPOSITES = tuple(
     tuple(pair.split("-"))
     for pair in (
         "hot-cold up-down big-small fast-slow early-late wet-dry open-closed full-empty hard-soft high-low light-dark "
-        "long-short loud-quiet near-far new-old rich-poor strong-weak thick-thin true-false wide-narrow young-aged "
-        "clean-dirty happy-sad cheap-costly"
+        "long-short loud-quiet near-far"
     ).split()
 )
-SIZE = (4, 6)  # words
-LETTER_SIZE = (5, 6)
-PAIRS = 3  # sums a row
-ADDEND = 20  # each addend is 1 to this
+SIZE = (5, 5)  # words
+LETTER_SIZE = (5, 5)
+ADDENDS = (1, 2, 3)
+NUMBERS = range(1, 61)
+NUMBER_SIZE = (5, 5)
 
 _LETTERS = "[a-z](?: [a-z])+"
 _CAPITALS = "[A-Z]+(?: [A-Z]+)+"
-_SUMS = r"\d+\+\d+(?: \d+\+\d+)*"
+_NUMBERS = r"\d+(?: \d+)+"
 
 
 def _words(rng: Random) -> dict[str, str]:
@@ -56,7 +53,12 @@ def _early_letters(rng: Random) -> dict[str, str]:
 
 
 def _sums(rng: Random) -> dict[str, str]:
-    return {"items": " ".join(f"{rng.randint(1, ADDEND)}+{rng.randint(1, ADDEND)}" for _ in range(PAIRS))}
+    numbers = rng.sample(NUMBERS, rng.randint(*NUMBER_SIZE))
+    return {"n": str(rng.choice(ADDENDS)), "items": " ".join(map(str, numbers))}
+
+
+def _added(slots: Slots) -> str:
+    return " ".join(str(int(item) + int(slots["n"])) for item in slots["items"].split())
 
 
 def _adjectives(rng: Random) -> dict[str, str]:
@@ -143,7 +145,7 @@ DRILLS = (
             "First word of: {items}",
             "What comes first? {items}",
             "Give the first item: {items}",
-            "Which word starts this list: {items}",
+            "Which word starts it? {items}",
             "Name the opening word: {items}",
             "Keep only the first: {items}",
         ),
@@ -169,7 +171,7 @@ DRILLS = (
             "Last word of: {items}",
             "What comes last? {items}",
             "Give the last item: {items}",
-            "Which word ends this list: {items}",
+            "Which word ends it? {items}",
             "Name the final word: {items}",
             "Keep only the last: {items}",
         ),
@@ -200,22 +202,23 @@ DRILLS = (
             "Tell me the word count: {items}",
             "Count the items: {items}",
         ),
-        lambda rng: {"items": " ".join(rng.sample(WORDS, rng.randint(SIZE[0] - 1, SIZE[1] + 1)))},
+        lambda rng: {"items": " ".join(rng.sample(WORDS, rng.randint(SIZE[0] - 2, SIZE[1] + 2)))},
         lambda items: [str(len(items))],
     ),
-    _drill(
-        "add_pairs",
+    Family(
+        "add_each",
         (
-            "Add each pair: {items}",
-            "Find the sums: {items}",
-            "Work out: {items}",
-            "Calculate {items}",
-            "What are these sums? {items}",
-            "Solve {items}",
+            "Add {n} to each: {items}",
+            "Plus {n} for each: {items}",
+            "Increase by {n}: {items}",
+            "Raise all by {n}: {items}",
+            "Each number plus {n}: {items}",
+            "Count {n} on from: {items}",
         ),
         _sums,
-        lambda items: [str(sum(map(int, item.split("+")))) for item in items],
-        _SUMS,
+        _added,
+        slots={"items": _NUMBERS},
+        framed=False,
     ),
     _drill(
         "swap_ends",
@@ -223,9 +226,9 @@ DRILLS = (
             "Swap first and last: {items}",
             "Exchange the two ends: {items}",
             "Switch the outer words: {items}",
-            "Trade the end words: {items}",
+            "Exchange first and last: {items}",
             "Swap the ends of: {items}",
-            "Let both ends change places: {items}",
+            "Let both ends trade: {items}",
         ),
         _words,
         lambda items: [items[-1], *items[1:-1], items[0]],
@@ -263,7 +266,7 @@ DRILLS = (
             "Give the opposites: {items}",
             "Opposite words for: {items}",
             "Say the contrary: {items}",
-            "Turn each into its opposite: {items}",
+            "Each word's opposite: {items}",
             "Antonyms of: {items}",
             "What are the antonyms? {items}",
         ),

@@ -113,8 +113,8 @@ class Family:
     `draw` fills the slots that the answer needs, and more where phrasings want more; names, cities and the like are
     filled from `material` when it does not. `answer` computes the right answer from slots; it may use only slots
     that every phrasing has. `slots` gives a regular expression for each slot that is not a common one. `also` gives
-    further right forms of an answer. `case` says that upper and lower case matter. `labels` are the possible answers of a
-    classification. `framed` allows a sentence of context before the task.
+    further right forms of an answer. `case` says that upper and lower case matter. `labels` are the possible answers
+    of a classification. `framed` allows a sentence of context before the task.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Family:
         return normal(text, self._case) in {normal(form, self._case) for form in forms}
 
 
-_QUOTES = str.maketrans({"“": '"', "”": '"', "’": "'", "‘": "'"})  # noqa: RUF001
+_QUOTES = str.maketrans({"“": '"', "”": '"', "’": "'", "‘": "'"})
 _LEAD = re.compile(r"(?:the )?answer(?: is)?:? ", re.IGNORECASE)
 
 

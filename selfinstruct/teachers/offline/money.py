@@ -11,13 +11,14 @@ from selfinstruct.teachers.offline.material import counted, listed
 _MONEY = r"\d+\.\d\d"
 _COINS = (200, 100, 50, 20, 10, 5, 2, 1)
 _WARES = tuple(
-    "atlas backpack bicycle blanket bookcase camera carpet chair clock coat cookbook curtain desk drill fan guitar hammock "
-    "helmet jacket kettle lamp mattress mirror necklace oven pan pillow printer radio raincoat rug saddle scarf sofa "
-    "suitcase sweater table teapot tent toaster umbrella violin watch wardrobe".split()
+    "atlas backpack bicycle blanket bookcase camera carpet chair clock coat cookbook curtain desk "
+    "drill fan guitar hammock helmet jacket kettle lamp mattress mirror necklace oven pan pillow "
+    "printer radio raincoat rug saddle scarf sofa suitcase sweater table teapot tent toaster "
+    "umbrella violin watch wardrobe".split()
 )
 _FOODS = tuple(
-    "apple bagel banana bun candle cucumber egg lemon lettuce mango melon muffin orange peach pear pie pineapple pizza "
-    "roll sandwich soup tart waffle yogurt".split()
+    "apple bagel banana bun candle cucumber egg lemon lettuce mango melon muffin orange peach pear "
+    "pie pineapple pizza roll sandwich soup tart waffle yogurt".split()
 )
 
 
@@ -145,7 +146,7 @@ FAMILIES = (
     Family(
         "change",
         (
-            "{name} buys {ware} for {price} and {other} for {cost} and pays with a {n} euro note. How much change is due?",
+            "{name} buys {ware} for {price} and {other} for {cost} and pays with {n} euros. How much change is due?",
             "How much change from {n} dollars for {ware} at {price} and {other} at {cost}?",
             "At {place} in {city}, {ware} costs {price} and {other} {cost}. What comes back from {n} pounds?",
             "Pay {price} for {ware}, {cost} for {other}, out of {n}. What is left over?",
@@ -173,7 +174,7 @@ FAMILIES = (
     Family(
         "fewest_coins",
         (
-            "With euro coins (2, 1, 0.50, 0.20, 0.10, 0.05, 0.02, 0.01), how few coins make {cents} cents, each in turn?",
+            "With euro coins (2, 1, 0.50, 0.20, 0.10, 0.05, 0.02, 0.01), how few coins make {cents} cents each?",
             "Fewest euro coins for each amount in cents: {cents}",
             "How many euro coins at least are needed for {cents} cents, one after the other?",
             "Pay {cents} cents with as few euro coins as possible. Give the number of coins for each.",

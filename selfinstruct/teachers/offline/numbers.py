@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from itertools import pairwise
 from random import Random
 
 from selfinstruct.teachers.offline.family import Family, Slots
@@ -16,14 +17,14 @@ _ROMAN = (
     (50, "L"), (40, "XL"), (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
 )  # fmt: skip
 _ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
 ).split()
 _TENS = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
 THINGS = tuple(
-    "apple badge balloon biscuit bottle brick button candle card chair coin cookie crayon cupcake egg envelope flower "
-    "key lemon magnet marble melon mug orange pear pebble pencil plate plum poster ribbon shell spoon stamp sticker "
-    "ticket token towel tulip umbrella".split()
+    "apple badge balloon biscuit bottle brick button candle card chair coin cookie crayon cupcake "
+    "egg envelope flower key lemon magnet marble melon mug orange pear pebble pencil plate plum "
+    "poster ribbon shell spoon stamp sticker ticket token towel tulip umbrella".split()
 )
 _THING = {"things": "[a-z]+", "count": r"\d+ [a-z]+"}
 
@@ -96,10 +97,10 @@ def _sequence(rng: Random) -> dict[str, str]:
 
 def _next(slots: Slots) -> str:
     numbers = _ints(slots)
-    gaps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    gaps = {b - a for a, b in pairwise(numbers)}
     if len(gaps) == 1:
         return str(2 * numbers[-1] - numbers[-2])
-    factors = {Fraction(b, a) for a, b in zip(numbers, numbers[1:], strict=False)}
+    factors = {Fraction(b, a) for a, b in pairwise(numbers)}
     (factor,) = factors
     return str(numbers[-1] * factor)
 
@@ -138,12 +139,12 @@ def _spelt(n: int, joint: str = " and ") -> str:
 
 
 def _decimals(rng: Random) -> dict[str, str]:
-    values = []
+    values: list[str] = []
     while len(values) < 4:
-        text = f"{rng.randint(0, 60)}.{rng.randint(100, 999)}"
-        if text[-2:] != "50" and text[-1] != "5":  # no ties: schools round them in different ways
+        text = f"{rng.randint(0, 60)}.{rng.randint(1000, 9999)}"
+        if text[-1] != "5" and text[-2:] != "50":  # no ties: schools round them in different ways
             values.append(text)
-    return {"decimals": listed(values), "n": str(rng.randint(1, 2))}
+    return {"decimals": listed(values), "n": str(rng.randint(2, 3))}
 
 
 def _rounded(slots: Slots) -> str:

@@ -9,34 +9,37 @@ from selfinstruct.teachers.offline.material import NAMES, listed, nouns
 
 _KINDS = {
     "animal": tuple(
-        "badger beaver bison camel cheetah crab deer eagle falcon ferret fox gorilla heron horse lobster moose otter "
-        "panther penguin pigeon rabbit raccoon salmon shark sparrow squid trout turtle walrus weasel".split()
+        "badger beaver bison camel cheetah crab deer eagle falcon ferret fox gorilla heron horse "
+        "lobster moose otter panther penguin pigeon rabbit raccoon salmon shark sparrow squid "
+        "trout turtle walrus weasel".split()
     ),
     "food": tuple(
-        "bacon bagel biscuit bread burger butter cheese chocolate curry custard honey jam lasagna muffin noodles omelette "
-        "pancake pasta pizza porridge pudding salad sausage soup stew toast waffle yogurt".split()
+        "bacon bagel biscuit bread burger butter cheese chocolate curry custard honey jam lasagna "
+        "muffin noodles omelette pancake pasta pizza porridge pudding salad sausage soup stew "
+        "toast waffle yogurt".split()
     ),
     "tool": tuple(
-        "axe chisel clamp crowbar drill hammer hoe mallet pliers rake ruler sander saw scissors screwdriver shovel "
-        "sickle spade trowel wrench".split()
+        "axe chisel clamp crowbar drill hammer hoe mallet pliers rake ruler sander saw scissors "
+        "screwdriver shovel sickle spade trowel wrench".split()
     ),
     "garment": tuple(
-        "apron blouse cardigan coat dress glove gown hoodie jacket jeans jumper kilt mitten pajamas poncho scarf shawl "
-        "shirt skirt sock stocking sweater trousers tunic vest".split()
+        "apron blouse cardigan coat dress glove gown hoodie jacket jeans jumper kilt mitten "
+        "pajamas poncho scarf shawl shirt skirt sock stocking sweater trousers tunic vest".split()
     ),
 }
 _KIND_OF = {word: kind for kind, words in _KINDS.items() for word in words}
 _GOOD = tuple(
-    "brilliant charming cheerful comfortable delicious delightful excellent fantastic fresh friendly generous helpful lovely "
-    "perfect pleasant quick reliable spotless superb wonderful".split()
+    "brilliant charming cheerful comfortable delicious delightful excellent fantastic fresh "
+    "friendly generous helpful lovely perfect pleasant quick reliable spotless superb wonderful".split()
 )
 _BAD = tuple(
-    "awful bland boring broken chaotic cold damp dirty disappointing dreadful dull faulty filthy horrible noisy overpriced rude slow "
-    "stale terrible ugly unfriendly useless".split()
+    "awful bland boring broken chaotic cold damp dirty disappointing dreadful dull faulty filthy "
+    "horrible noisy overpriced rude slow stale terrible ugly unfriendly useless".split()
 )
 _PARTS = tuple(
-    "bathroom bed breakfast building coffee cook dessert dinner driver food garden guide lobby lunch menu owner pool porter room "
-    "service shower soup staff tea terrace ticket tour view waiter".split()
+    "bathroom bed breakfast building coffee cook dessert dinner driver food garden guide lobby "
+    "lunch menu owner pool porter room service shower soup staff tea terrace ticket tour view "
+    "waiter".split()
 )
 
 
@@ -65,6 +68,10 @@ def _stranger(slots: Slots) -> str:
     return odd
 
 
+def _a(word: str) -> str:
+    return ("an " if word[0] in "aeiou" else "a ") + word
+
+
 def _review(rng: Random) -> dict[str, str]:
     first, second, third = rng.sample(_PARTS, 3)
     mood = rng.sample(rng.choice((_GOOD, _BAD)), 3)
@@ -73,7 +80,7 @@ def _review(rng: Random) -> dict[str, str]:
             (
                 f"The {first} was {mood[0]} and the {second} {mood[1]}.",
                 f"We found the {first} {mood[0]}, the {second} {mood[1]} and the {third} {mood[2]}.",
-                f"What a {mood[0]} {first}, and such a {mood[1]} {second}!",
+                f"What {_a(mood[0])} {first}, and such {_a(mood[1])} {second}!",
                 f"The {first} seemed {mood[0]}; the {second} and the {third} were {mood[1]}.",
             )
         )
@@ -238,7 +245,7 @@ FAMILIES = (
             "Parcels under {low} kg are light, over {high} kg heavy, the rest medium. What are {numbers} kg?",
             "Light is less than {low}, heavy more than {high}, else medium. Label {numbers}.",
             "Apply: light < {low}, medium {low} to {high}, heavy > {high}. Weights: {numbers}",
-            "{name} weighs {numbers} kg at {place}. Light ends before {low}, heavy begins after {high}, between is medium. Label each.",
+            "{name} weighs {numbers} kg. Light ends before {low}, heavy begins after {high}, between is medium.",
             "Use light (under {low}), medium, heavy (over {high}) for {numbers}.",
         ),
         _parcels,
@@ -278,8 +285,8 @@ FAMILIES = (
             "A password needs {n} or more characters, a digit and a capital. Is {password} valid or invalid?",
             "Rule: at least {n} characters, one digit, one capital letter. Check {password}: valid or invalid?",
             "Valid or invalid under the rule of {n} characters, a digit and a capital: {password}",
-            "{name} from {city} chose the password {password}. With at least {n} characters, a digit and a capital required, is it valid or invalid?",
-            "Does {password} have {n} characters, a number and a capital? Say valid or invalid.",
+            "{name} chose {password}. With {n} characters, a digit and a capital required, is it valid or invalid?",
+            "Needed: {n} characters or more, a digit, a capital. Say valid or invalid for {password}.",
             "Test {password} (minimum length {n}, digit, upper-case letter): valid or invalid?",
         ),
         _password,
@@ -304,11 +311,11 @@ FAMILIES = (
     Family(
         "triangle",
         (
-            "A triangle of {project} has sides {numbers}. Is it equilateral, isosceles, scalene or impossible?",
+            "A triangle for {project} has sides {numbers}. Is it equilateral, isosceles, scalene or impossible?",
             "Classify {name}'s triangle by its sides {numbers}: equilateral, isosceles, scalene or impossible.",
             "Sticks of {numbers} cm from {city}: which triangle (equilateral, isosceles, scalene, impossible)?",
             "Equilateral, isosceles, scalene or impossible? {name} measured {numbers} in {city}.",
-            "Name the type of a triangle with sides {numbers}, seen at {place} (equilateral, isosceles, scalene, impossible).",
+            "Sides {numbers}, seen at {place}: equilateral, isosceles, scalene or impossible triangle?",
             "{name} and {name2} build triangle {numbers}. Equilateral, isosceles, scalene or impossible?",
         ),
         _triangle,

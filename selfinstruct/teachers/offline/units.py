@@ -22,7 +22,7 @@ _FOODS = tuple(
     )
 )
 _VEHICLES = tuple(
-    "boat bus car coach cyclist ferry horse lorry runner ship tractor train tram truck van".split()
+    "boat bus car coach ferry jeep lorry minibus motorbike ship taxi train tram truck van".split()
 )
 
 
@@ -71,7 +71,7 @@ def _fahrenheit(slots: Slots) -> str:
 
 
 def _journey(rng: Random) -> dict[str, str]:
-    hours, speed = rng.randint(2, 9), rng.randint(8, 120)
+    hours, speed = rng.randint(2, 9), rng.randint(15, 110)
     return {"n": str(hours * speed), "m": str(hours), "k": str(speed), "vehicle": rng.choice(_VEHICLES)}
 
 

@@ -15,41 +15,47 @@ _SENTENCE = {"sentence": material.SENTENCE, "letter": "[a-z]"}
 
 _ORGANISATIONS = (
     tuple(
-        "Atlantic Baltic Central Coastal Eastern Global Inner Lower National Northern Royal Southern United".split()
+        "Atlantic Baltic Central Coastal Eastern Global Inner Lower National Northern Royal "
+        "Southern United".split()
     ),
     tuple(
-        "Amateur Botanical Climate Digital Electric Fishing Garden Harbor Ice Jazz Kite Lake Mountain Night Ocean Poetry".split()
+        "Amateur Botanical Climate Digital Electric Fishing Garden Harbor Ice Jazz Kite Lake "
+        "Mountain Night Ocean Poetry".split()
     ),
     tuple(
-        "Archive Brewers Cycling Dance Energy Film History Insurance Logistics Music Research Sailing Tennis".split()
+        "Archive Brewers Cycling Dance Energy Film History Insurance Logistics Music Research "
+        "Sailing Tennis".split()
     ),
     tuple(
-        "Agency Board Club Council Forum Guild Institute League Museum Network Office Society Trust Union".split()
+        "Agency Board Club Council Forum Guild Institute League Museum Network Office Society "
+        "Trust Union".split()
     ),
 )
 
 _PLURALS = dict(
     pair.split("-")
     for pair in (
-        "baby-babies box-boxes brush-brushes bus-buses butterfly-butterflies calf-calves cherry-cherries child-children "
-        "church-churches city-cities class-classes country-countries crisis-crises daisy-daisies deer-deer dish-dishes "
-        "dress-dresses echo-echoes elf-elves family-families fly-flies foot-feet fox-foxes glass-glasses goose-geese "
-        "half-halves hero-heroes key-keys kiss-kisses knife-knives lady-ladies leaf-leaves life-lives loaf-loaves "
-        "lunch-lunches man-men match-matches monkey-monkeys mouse-mice ox-oxen party-parties peach-peaches penny-pennies "
-        "piano-pianos potato-potatoes puppy-puppies sheep-sheep shelf-shelves story-stories table-tables "
-        "thief-thieves tomato-tomatoes tooth-teeth toy-toys wife-wives wish-wishes wolf-wolves woman-women"
+        "baby-babies box-boxes brush-brushes bus-buses butterfly-butterflies calf-calves cherry-cherries "
+        "child-children church-churches city-cities class-classes country-countries crisis-crises "
+        "daisy-daisies deer-deer dish-dishes dress-dresses echo-echoes elf-elves family-families fly-flies "
+        "foot-feet fox-foxes glass-glasses goose-geese half-halves hero-heroes key-keys kiss-kisses "
+        "knife-knives lady-ladies leaf-leaves life-lives loaf-loaves lunch-lunches man-men match-matches "
+        "monkey-monkeys mouse-mice ox-oxen party-parties peach-peaches penny-pennies piano-pianos "
+        "potato-potatoes puppy-puppies sheep-sheep shelf-shelves story-stories table-tables thief-thieves "
+        "tomato-tomatoes tooth-teeth toy-toys wife-wives wish-wishes wolf-wolves woman-women"
     ).split()
 )
 _PASTS = dict(
     pair.split("-")
     for pair in (
-        "become-became begin-began bend-bent bite-bit blow-blew break-broke bring-brought build-built buy-bought "
-        "catch-caught choose-chose come-came deal-dealt dig-dug do-did drive-drove drink-drank eat-ate fall-fell feed-fed "
-        "feel-felt fight-fought find-found fly-flew forget-forgot freeze-froze give-gave go-went grow-grew hear-heard "
-        "hide-hid hold-held keep-kept know-knew lead-led leave-left lose-lost make-made meet-met pay-paid ride-rode "
-        "ring-rang rise-rose run-ran say-said see-saw sell-sold send-sent shake-shook shine-shone shoot-shot sing-sang "
-        "sink-sank sit-sat sleep-slept speak-spoke spend-spent stand-stood steal-stole swim-swam swing-swung take-took "
-        "teach-taught tear-tore tell-told think-thought throw-threw understand-understood wake-woke wear-wore win-won "
+        "become-became begin-began bend-bent bite-bit blow-blew break-broke bring-brought build-built "
+        "buy-bought catch-caught choose-chose come-came deal-dealt dig-dug do-did drive-drove drink-drank "
+        "eat-ate fall-fell feed-fed feel-felt fight-fought find-found fly-flew forget-forgot freeze-froze "
+        "give-gave go-went grow-grew hear-heard hide-hid hold-held keep-kept know-knew lead-led leave-left "
+        "lose-lost make-made meet-met pay-paid ride-rode ring-rang rise-rose run-ran say-said see-saw "
+        "sell-sold send-sent shake-shook shine-shone shoot-shot sing-sang sink-sank sit-sat sleep-slept "
+        "speak-spoke spend-spent stand-stood steal-stole swim-swam swing-swung take-took teach-taught "
+        "tear-tore tell-told think-thought throw-threw understand-understood wake-woke wear-wore win-won "
         "write-wrote"
     ).split()
 )

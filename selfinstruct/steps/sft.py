@@ -1,0 +1,131 @@
+"""sft: a student is fine-tuned on the samples and exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from selfinstruct.errors import ConfigError
+from selfinstruct.funnel import Funnel
+from selfinstruct.run import Place, Run
+from selfinstruct.sample import Sample
+from selfinstruct.step import Samples, step
+from selfinstruct.train import MARKER, Chat, require
+
+
+def _check(place: Place, *, output: str, lora: Any, trainer: Any, packing: bool, **_: Any) -> None:
+    require()
+    folder = place.dir / output
+    if folder.exists() and not (folder / MARKER).is_file():
+        raise ConfigError(f"{folder} exists and is no model of this step", "give `output` another name")
+    if lora is not None or trainer or packing:
+        from selfinstruct.train.settings import lora_config, sft_config
+
+        lora_config(lora)
+        sft_config(folder, tiny=False, lora=lora, packing=packing, trainer=trainer)
+
+
+def _intact(place: Place, facts: Mapping[str, Any], *, output: str, **_: Any) -> bool:
+    return (place.dir / output / MARKER).is_file()
+
+
+@step(check=_check, intact=_intact)
+async def sft(
+    run: Run,
+    samples: Samples,
+    *,
+    model: str = "tiny",
+    output: str = "model",
+    epochs: Annotated[float, Field(gt=0)] = 3.0,
+    max_steps: Annotated[int, Field(gt=0)] | None = None,
+    batch_size: Annotated[int, Field(gt=0)] = 16,
+    accumulation: Annotated[int, Field(gt=0)] = 1,
+    learning_rate: Annotated[float, Field(gt=0)] | None = None,
+    max_length: Annotated[int, Field(gt=0)] = 1024,
+    turns: Literal["every", "last"] = "every",
+    packing: bool = False,
+    lora: dict[str, Any] | None = None,
+    hold_out: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    seed: int = 0,
+    trainer: dict[str, Any] | None = None,
+) -> Samples:
+    """Fine-tune a student with TRL, with loss on answers only, and export it as a folder of safetensors.
+
+    The samples pass through. Those held out get `split: held_out` in their meta and are never trained on; which ones is
+    decided by the question alone, so that a question stays on its side whatever else is in the set. No answer is ever
+    cut: a sample that is too long is dropped (too_long_for_student), and so are those that can't be trained on
+    (unanswered, empty_answer, control_token, template_refused). An interrupted training goes on from its last whole
+    checkpoint and gives the same weights.
+
+    Args:
+        model: the student: a folder, a name on the Hugging Face Hub, or tiny: a small Llama with random weights and a
+            tokenizer made from the samples, for trying out; its other defaults fit its size
+        output: the folder of the model, inside the run's folder
+        epochs: passes over the samples
+        max_steps: optimizer steps; replaces epochs
+        batch_size: rows of one forward pass
+        accumulation: forward passes of one optimizer step
+        learning_rate: its peak; by default 1e-5, with LoRA 2e-4, for tiny 3e-3
+        max_length: tokens that a row may have, question and answer
+        turns: train on every assistant turn of a conversation, a row each, or on the last
+        packing: fill rows up to max_length with several samples that don't see each other; checked on the student
+        lora: train a LoRA adapter and merge it: fields of PEFT's LoraConfig, {} for rank 16 on all linear layers
+        hold_out: share of the samples that is kept for `evaluate`
+        seed: of the student's first weights, the order of the rows and the held-out share
+        trainer: fields of TRL's SFTConfig, passed on as they are; they win over the options here
+    """
+    from selfinstruct.train.data import held_out
+    from selfinstruct.train.sft import Recipe, fit, prepare
+
+    recipe = Recipe(
+        epochs=epochs,
+        max_steps=max_steps,
+        batch_size=batch_size,
+        accumulation=accumulation,
+        learning_rate=learning_rate,
+        max_length=max_length,
+        turns=turns,
+        lora=lora,
+        packing=packing,
+        seed=seed,
+        trainer=trainer or {},
+    )
+    rows = [sample async for sample in samples]
+    kept = [bool(hold_out) and held_out(_chat(row), hold_out, seed) for row in rows]
+    learnt = [place for place, out in enumerate(kept) if not out]
+    ready = prepare(
+        [_chat(rows[place]) for place in learnt],
+        model=model if model == "tiny" else _student(run, model),
+        student=run.dir / "student",
+        recipe=recipe,
+        progress=run.progress,
+    )
+    refused = {learnt[each.index]: each for each in ready.refused}
+    facts = fit(ready, run.dir / output, recipe=recipe, tables=_tables(run.funnel()), progress=run.progress)
+    run.note(model=output, held_out=sum(kept), **facts)
+    for place, row in enumerate(rows):
+        if place in refused:
+            run.drop(row, refused[place].reason, **refused[place].detail)
+        else:
+            yield row.note(split="held_out") if kept[place] else row
+
+
+def _chat(sample: Sample) -> Chat:
+    return [{"role": message.role, "content": message.content} for message in sample.messages]
+
+
+def _student(run: Run, model: str) -> str:
+    """A folder where there is one of that name, else a name on the Hub."""
+    path = run.path(model)
+    return str(path) if path.exists() else model
+
+
+def _tables(funnel: Funnel) -> dict[str, dict[str, Any]]:
+    """Where the rows came from, for the model's card."""
+    data: dict[str, Any] = dict(funnel.teachers)
+    for row in funnel.steps:
+        if row.done:
+            data[f"{row.n + 1}. {row.name}"] = f"{row.came:,} came, {row.made:,} made, {row.kept:,} kept"
+    return {"Data": data}
