@@ -55,7 +55,7 @@ def blocks(text: str, first: int, *, cut: bool) -> list[Task | ParseError]:
     starts = [k for k, head in enumerate(heads) if head[2] == "Instruction"]
     if heads and (not starts or starts[0] != 0):
         found.append(ParseError("bad_block", "labels before the first instruction"))
-    for k, next_k in zip(starts, [*starts[1:], len(heads)], strict=True):
+    for k, next_k in zip(starts, [*starts[1:], len(heads)], strict=False):
         last = next_k == len(heads)
         if last and cut:
             found.append(ParseError("truncated", "the completion ended inside this block"))
@@ -180,12 +180,12 @@ class Verdict(NamedTuple):
     reason: str
 
 
-_NUMBER = r"([-+]?\d{1,4}(?:\.\d{1,4}|,\d{1,2})?)(?:\s*(?:/|out of)\s*(\d{1,4}))?"
+_NUMBER = r"([-+]?\d{1,4}(?:\.\d{1,4}|,\d{1,2})?)(?:\s*(?:/|(?:out )?of)\s*(\d{1,4}))?"
 _DRESS = r"[ \t*_`\"'“”()\[\]]{0,8}"  # what models put around a number; nothing that changes its meaning
+_PART = r"(?:to|or|and)?[^\w\n]{0,8}(?:\d|(?:out )?of\b)|[%/]"  # what makes a number a part of something else
+_END = rf"(?={_DRESS}[.,;:!]{{0,3}}(?:\r?$|[ \t]++(?!{_PART})))"
 _SCORED = re.compile(
-    rf"\b(?:score|rating|grade|accuracy)\b{_DRESS}[:=：]{_DRESS}{_NUMBER}"
-    r"(?!\s*(?:[%/]|out of)|[.,]?\w|[ \t]*(?:[-–—~]|to\b|or\b)[ \t]*\d)",  # more of the number, or a second one
-    re.IGNORECASE,
+    rf"\b(?:score|rating|grade|accuracy)\b{_DRESS}[:=：]{_DRESS}{_NUMBER}{_END}", re.IGNORECASE | re.MULTILINE
 )
 _ALONE = re.compile(rf"{_DRESS}{_NUMBER}{_DRESS}[.!]?{_DRESS}", re.IGNORECASE)
 

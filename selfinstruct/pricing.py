@@ -42,7 +42,7 @@ class Price:
 
     @classmethod
     def of(cls, dollars: Mapping[str, Any], where: str = "price") -> Price:
-        """From dollars per million tokens: `input` and `output`, and `cached` and `cache_write` where they
+        """From dollars a million tokens: `input` and `output`, and `cached` and `cache_write` where they
         differ from `input`. Fractions of a nano-dollar a token are rounded up, so that a cap holds. Raises
         ConfigError.
         """
@@ -71,9 +71,7 @@ FREE = Price(0, 0, 0, 0)
 
 
 def cost(usage: Usage, price: Price) -> int:
-    """Nano-dollars. Cached and written tokens are part of `input_tokens` and are billed once, at their own
-    price.
-    """
+    """Nano-dollars. Cached and written tokens are part of `input_tokens` and billed once, at their own price."""
     price = price.tier(usage.input_tokens)
     fresh = max(0, usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens)
     return (
@@ -93,9 +91,7 @@ def worst(read: int, written: int, price: Price) -> int:
 
 
 def price(model: str) -> Price | None:
-    """The listed price of `openai/NAME` or `anthropic/NAME`, else None. A fine-tune costs what its base's
-    fine-tunes do.
-    """
+    """The listed price of `openai/NAME` or `anthropic/NAME` (fine-tunes by their base), else None."""
     provider, _, name = model.partition("/")
     if name.startswith("ft:"):
         name = ":".join(name.split(":")[:2])
@@ -104,7 +100,7 @@ def price(model: str) -> Price | None:
 
 
 def price_of(teacher: Teacher, dollars: Mapping[str, Any] | None = None) -> Price | None:
-    """What the user says (`dollars` per million tokens), else zero for what runs here or in the private
+    """What the user says (`dollars` a million tokens), else zero for what runs here or in the private
     network, else the listed price; None for what nobody has told us. Raises ConfigError for a malformed
     `dollars`.
     """

@@ -142,44 +142,48 @@ class Loopback:
     # -- one request
 
     def handle(self, connection: _Connection, path: str, head: bytes, body: bytes) -> None:
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         digest = hashlib.blake2b(body, digest_size=16).hexdigest()
         self.asked.append(digest)
-        self._tries[digest] += 1
-        connection.rng = random.Random(f"{self.seed}:{digest}:{self._tries[digest]}")
+        endpoint = path.removeprefix("/v1")
         if self.script:
-            self.bodies.append(orjson.loads(body))
-            self.heads.append(_headers(head))
+            self._keep(head, body)
             status, headers, answer = self.script.pop(0)
             return connection.send(_http(status, answer, headers))
-        endpoint = path.removeprefix("/v1")
         if endpoint not in self._canned:
             return connection.send(_error(404, f"no such path {path}"))
-        fault = self._fault(connection.rng, digest)
+        fault = ""
+        if self.faults or self.sigma:
+            self._tries[digest] += 1
+            connection.rng = random.Random(f"{self.seed}:{digest}:{self._tries[digest]}")
+            fault = self._fault(connection.rng, digest)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
         if fault or self.teacher:
-            self.bodies.append(orjson.loads(body))
-            self.heads.append(_headers(head))
-            self._spawn(self._answer(connection, endpoint, body, digest, fault))
+            self._keep(head, body)
+            task = self._loop.create_task(self._answer(connection, endpoint, body, digest, fault))
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
         elif self.latency:
-            self._loop.call_later(
-                self._delay(connection.rng), self._send_canned, connection, endpoint, digest
-            )
+            self._loop.call_later(self._delay(connection), self._send_canned, connection, endpoint, digest)
         else:
             self._send_canned(connection, endpoint, digest)
         return None
 
+    def _keep(self, head: bytes, body: bytes) -> None:
+        self.heads.append(_headers(head))
+        self.bodies.append(orjson.loads(body))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self.in_flight -= 1
+        self._tasks.discard(task)
+
     def _send_canned(self, connection: _Connection, endpoint: str, digest: str) -> None:
+        self.in_flight -= 1
         self._pay(digest, "")
         connection.send(self._canned[endpoint])
 
-    def _spawn(self, work: Any) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def _delay(self, rng: random.Random) -> float:
-        return self.latency * (rng.lognormvariate(0.0, self.sigma) if self.sigma else 1.0)
+    def _delay(self, connection: _Connection) -> float:
+        return self.latency * (connection.rng.lognormvariate(0.0, self.sigma) if self.sigma else 1.0)
 
     def _fault(self, rng: random.Random, digest: str) -> str:
         point = rng.random()
@@ -200,7 +204,7 @@ class Loopback:
         self, connection: _Connection, endpoint: str, body: bytes, digest: str, fault: str
     ) -> None:
         if self.latency:
-            await asyncio.sleep(self._delay(connection.rng))
+            await asyncio.sleep(self._delay(connection))
         if fault in UNPAID:
             return await self._refuse(connection, fault)
         asked = orjson.loads(body)
@@ -220,8 +224,9 @@ class Loopback:
             return connection.transport.close()
         if fault == "loris":
             for i in range(len(whole)):
-                connection.transport.write(whole[i : i + 1])
+                connection.send(whole[i : i + 1])
                 await asyncio.sleep(0.2)
+            return None
         return connection.send(whole)
 
     async def _refuse(self, connection: _Connection, fault: str) -> None:
@@ -277,7 +282,6 @@ class _Connection(asyncio.Protocol):
         self.server.handle(self, head.split(b" ", 2)[1].decode("latin-1"), head, body)
 
     def send(self, reply: bytes) -> None:
-        self.server.in_flight -= 1
         if not self.transport.is_closing():
             self.transport.write(reply)
 

@@ -84,7 +84,7 @@ _TAG = (
 )
 # A whole input in brackets that names a thing instead of giving it. A list or a formula names none.
 _STAND_IN = re.compile(
-    rf"(?!{_TAG})[<\[{{(]+\s*(?:(?:insert|attach|add|paste|see|your|the|an?|link|input|provided)\b[^<>\[\]{{}}(),\d]{{0,80}}"
+    rf"(?!{_TAG})[<\[{{(]+\s*(?:(?:insert|attach|add|paste|see|your|link|input|provided)\b[^<>\[\]{{}}(),\d]{{0,80}}"
     rf"|(?:[a-z'-]+\s+){{0,3}}{_THING}(?:\s+(?:of|to|about)\s[^<>\[\]{{}}()]{{1,60}})?"
     rf"(?:\s+(?:here|attached|provided|below|above|goes here))?)\s*[>\]}})]+\s*\.?",
     re.IGNORECASE,
@@ -122,10 +122,11 @@ _TASK = (
     r"|(?:enough|sufficient|any) (?:information|context|data)"
     r"|the (?:ability|capability|capacity|information))"
 )
+_HOW = r"(?:(?:to|be able to|\w+ly)\s+){0,2}"
 _REFUSES = re.compile(
     rf"{_SORRY}\b[,.;:!]?\s*(?:but\s+|that\s+)?(?:(?:as {_AI}|without)\b[^.]{{0,60}}?,?\s*)?"
-    rf"{_CANT}\b(?:\s+\w+){{0,3}}?\s+{_TASK}\b"
-    rf"|{_CANT}\s+(?:\w+\s+){{0,2}}?{_TASK}\b"
+    rf"{_CANT}\s+{_HOW}{_TASK}\b"
+    rf"|{_CANT}\s+{_HOW}{_TASK}\b"
     rf"|as {_AI}\b[^.]{{0,80}}?\b{_CANT}\b"
     rf"|{_SORRY}\b,?\s*(?:but\s+)?as {_AI}\b"
     r"|i'?m sorry,? (?:but )?(?:this|that|the) (?:request|question|instruction|content)\b",
@@ -170,7 +171,7 @@ def urls(sample: Sample, *, fields: tuple[Field, ...] = ("instruction", "input")
     return "url" if any(_URL.search(_text(sample, field)) for field in fields) else None
 
 
-_URL = re.compile(r"\bhttps?:|\bwww\.\w", re.IGNORECASE)
+_URL = re.compile(r"\bhttps?:/|\bwww\.\w", re.IGNORECASE)
 
 
 def _text(sample: Sample, field: Field) -> str:

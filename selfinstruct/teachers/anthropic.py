@@ -148,7 +148,7 @@ def _why(details: Any) -> str:
 
 def usage_of(value: Any) -> Usage | None:
     """Anthropic's `usage`; None if the two totals are not there. Its `input_tokens` are the fresh ones only:
-    those read from and written to the cache are added.
+    what was read from and written to the cache is added.
     """
     if not isinstance(value, dict):
         return None

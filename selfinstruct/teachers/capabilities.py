@@ -1,4 +1,4 @@
-"""Which parameters a model takes. What it does not take is left out with one warning; the API would answer
+"""Which parameters a model takes. What it does not take is left out with one warning, not answered with a
 400.
 
 Facts: docstrings of openai 3.52 (`stop`: not with o3 and o4-mini; `max_tokens`: not with the o-series) and
@@ -25,9 +25,8 @@ _BIAS = frozenset({"presence_penalty", "frequency_penalty", "logit_bias"})
 class Capabilities:
     """`refused`: parameters the model never takes. `thinking`: those it does not take while it reasons, which
     it does unless `reasoning_effort` is `none`, by request or by default (`effort`). `one_of`: sampling
-    parameters of which only the first given may be sent. `tokens`: its
-    word for max_tokens. `structured`: can be held to a JSON schema. `raw`:
-    continues plain text.
+    parameters of which only the first given may be sent. `tokens`: its word for max_tokens. `structured`: can
+    be held to a JSON schema. `raw`: continues plain text.
     """
 
     refused: frozenset[str] = frozenset()
@@ -51,9 +50,8 @@ class Capabilities:
 _PLAIN = Capabilities()
 _ALWAYS = _TEMPERATURE | _BIAS
 _NEWER = "max_completion_tokens"
-UNKNOWN = Capabilities(
-    structured=False, raw=True
-)  # a model on a server of one's own: it takes what it is given
+# A model of unknown name on a server of one's own: it takes what it is given.
+UNKNOWN = Capabilities(structured=False, raw=True)
 
 OPENAI: tuple[tuple[str, Capabilities], ...] = (
     (r"gpt-3\.5-turbo-instruct|davinci-002|babbage-002", Capabilities(structured=False, raw=True)),

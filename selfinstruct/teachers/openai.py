@@ -1,6 +1,4 @@
-"""The OpenAI wire format: api.openai.com, and every server that speaks it (vLLM, Ollama, llama.cpp,
-OpenRouter...).
-"""
+"""The OpenAI wire format: api.openai.com, and every server that speaks it (vLLM, Ollama, llama.cpp...)."""
 
 from __future__ import annotations
 
@@ -44,9 +42,9 @@ FINISH: Mapping[str, FinishReason] = {
 class OpenAITeacher:
     """One model behind `/chat/completions` (`Request.messages`) or `/completions` (`Request.text`).
 
-    `at.own` picks the way: a plain post to an address of one's own, the official SDK to OpenAI's. On one's
-    own server nothing is known about the model, so every parameter goes through, and `structured` and `raw`
-    are what the user says.
+    `at.own` picks the way: a plain post to an address of one's own, the official SDK to OpenAI's. Of a model
+    that is not one of OpenAI's nothing is known: every parameter goes through, and whether its server can do
+    `structured` and `raw` is what the user says.
     """
 
     def __init__(
@@ -95,7 +93,7 @@ class OpenAITeacher:
             body["messages"] = [{"role": m.role, "content": m.content} for m in request.messages]
             if "max_tokens" in body:
                 body[self._known.tokens] = body.pop("max_tokens")
-        if "seed" in body:  # one seed for all draws would give one answer for all draws
+        if isinstance(body.get("seed"), int):  # one seed for all draws would give one answer for all draws
             body["seed"] += request.draw
         if request.schema is not None:
             if not self.structured:

@@ -87,8 +87,7 @@ def encode(body: Mapping[str, Any]) -> bytes:
 
 
 def payload(reply: Reply, request: Request, at: Endpoint) -> dict[str, Any] | Completion:
-    """The JSON object of a good answer, or the Completion that a permanent refusal of this request is filed
-    as.
+    """The JSON object of a good answer, or what a refusal of this very request is filed as.
 
     Raises TransientError or TeacherError for all else.
     """
@@ -174,9 +173,7 @@ def _mend(status: int, complaint: Complaint, at: Endpoint) -> str:
 
 
 def complaint_of(value: Mapping[str, Any]) -> Complaint:
-    """From OpenAI's and Anthropic's `{"error": {...}}`, vLLM's flat object, Ollama's string, FastAPI's
-    `detail`.
-    """
+    """From the shapes of OpenAI, Anthropic, vLLM (flat), Ollama (a string) and FastAPI (`detail`)."""
     error = value.get("error") or value
     if isinstance(error, str):
         return Complaint(error)
@@ -190,9 +187,7 @@ def complaint_of(value: Mapping[str, Any]) -> Complaint:
 
 
 def _status_of(complaint: Complaint) -> int:
-    """An error inside a 200 has lost its status; these are named by their type, the rest is worth another
-    attempt.
-    """
+    """An error inside a 200 has lost its status: some are known by their type, the rest may pass."""
     words = f"{complaint.kind} {complaint.code}"
     for name, status in (
         ("authentication", 401),
@@ -210,9 +205,8 @@ def _status_of(complaint: Complaint) -> int:
 
 
 def wait_of(reply: Reply) -> float | None:
-    """How long the provider wants us to wait, in seconds: Retry-After in its three spellings, else the time
-    until an exhausted limit is full again (OpenAI's `x-ratelimit-reset-*`). Nonsense (negative, not finite)
-    is no wish.
+    """How many seconds the provider wants us to wait: Retry-After in its three spellings, else the time until
+    an exhausted limit is full again (OpenAI's `x-ratelimit-reset-*`). Negative or not finite is no wish.
     """
     headers = reply.headers
     wish = _number(headers.get("retry-after-ms"), 0.001)
@@ -263,8 +257,8 @@ def count(value: Any) -> int | None:
 
 
 def guessed(request: Request, text: str) -> Usage:
-    """For a provider that sends no usage: three bytes a token, which is on the high side for every script, so
-    that a budget is never outrun by what went unreported.
+    """For a provider that sends no usage: a token for three bytes, which is on the high side for every
+    script, so that no budget is outrun by what went unreported.
     """
     sent = request.text or "".join(m.content for m in request.messages)
     return Usage(_tokens(sent), _tokens(text))

@@ -1,4 +1,4 @@
-"""Fine-tuning and measuring students with transformers, TRL and PEFT. torch is imported in this room alone, where used."""
+"""Fine-tuning and measuring students with transformers, TRL and PEFT. torch is imported only here, where used."""
 
 from __future__ import annotations
 

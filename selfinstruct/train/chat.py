@@ -66,7 +66,7 @@ def render(tokenizer: Any, chat: Chat, *, ask: bool) -> str:
 
 
 def tokenize(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """Token ids of rendered texts. The template writes the special tokens, so the tokenizer must add none of its own."""
+    """Token ids of rendered texts. The template writes the special tokens: the tokenizer must add none of its own."""
     return list(tokenizer(texts, add_special_tokens=False)["input_ids"]) if texts else []
 
 

@@ -170,7 +170,7 @@ def _row(tokenizer: Any, ids: list[int], start: int, end: int, text: str) -> Row
     bos = tokenizer.bos_token_id
     if bos is not None and bos != end and ids.count(bos) > 1:
         raise ConfigError(
-            f"the chat template writes {ids.count(bos)} beginnings ({tokenizer.bos_token!r}) in one row: {text[:200]!r}",
+            f"the chat template writes {tokenizer.bos_token!r} {ids.count(bos)} times in one row: {text[:200]!r}",
             "let the template write it once",
         )
     return Row(ids[: last + 1], start)

@@ -1,4 +1,4 @@
-"""The exported model: merged safetensors, tokenizer with its chat template, generation settings, card; written whole."""
+"""The exported model: safetensors, tokenizer with its chat template, generation settings, card; written whole."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with a head that scores only what is learnt, progress for the caller, and checkpoints that are whole."""
+"""TRL's SFTTrainer with a lean head on the CPU, progress for the caller, and checkpoints that are whole."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from selfinstruct.teachers import Completion, FinishReason, Request, Usage
 from selfinstruct.teachers.offline import alpaca, judge
 from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, recognise, solve, tasks
 from selfinstruct.teachers.offline.family import Family, Task
-from selfinstruct.teachers.offline.faults import slip
+from selfinstruct.teachers.offline.faults import mistake
 
 __all__ = ["FAMILIES", "SETS", "Family", "OfflineTeacher", "Task", "check", "solve", "tasks"]
 
@@ -119,7 +119,9 @@ class OfflineTeacher:
         answer = found[0].answer(found[1]) if found else None
         if found is None or answer is None:
             return _REFUSAL
-        return slip(answer, rng, found[0].labels) if rng.random() < self.wrong else answer
+        if rng.random() < self.wrong:
+            return mistake(Task(question, "", answer, found[0].name), rng, found[0].labels)
+        return answer
 
 
 def _tokens(text: str) -> int:

@@ -39,7 +39,7 @@ class Writer:
                 task = family.make(rng)
                 draft = Draft.of(task)
                 if rng.random() < self.wrong:
-                    draft = replace(draft, output=faults.slip(task.output, rng, family.labels))
+                    draft = replace(draft, output=faults.mistake(task, rng, family.labels))
                 if rng.random() < self.malformed:
                     draft = faults.spoil(draft, drafts, rng)
                 drafts.append(draft)

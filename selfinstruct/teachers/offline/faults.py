@@ -8,14 +8,24 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from selfinstruct.teachers.offline import material
+from selfinstruct.teachers.offline.catalog import check
 from selfinstruct.teachers.offline.family import Task, normal
 
 _NUMBER = re.compile(r"\d+")
 _FLIPS = {"yes": "No", "no": "Yes", "true": "False", "false": "True", "valid": "invalid", "invalid": "valid"}
 
 
+def mistake(task: Task, rng: Random, labels: Sequence[str] = ()) -> str:
+    """An answer to `task` that is wrong in every form that the family allows."""
+    for _ in range(8):
+        answer = slip(task.output, rng, labels)
+        if check(task.instruction, task.input, answer) is False:
+            return answer
+    return task.output + " or so"
+
+
 def slip(answer: str, rng: Random, labels: Sequence[str] = ()) -> str:
-    """A wrong answer of the kind people and models give: the other label, a list out of order, a number off by one."""
+    """Another answer of the kind people and models give: the other label, a list out of order, a number off by one."""
     others = [label for label in labels if normal(label) != normal(answer)]
     if others:
         return rng.choice(others)
@@ -142,7 +152,7 @@ def _asks(templates: Sequence[str], output: str) -> Callable[[Draft, Random], Dr
 
 
 def _too_long(draft: Draft, rng: Random) -> Draft:
-    story = " ".join(material.sentence(rng) for _ in range(18))
+    story = " ".join(material.sentence(rng) for _ in range(26))
     return replace(draft, instruction=f"{story} {draft.instruction}")
 
 

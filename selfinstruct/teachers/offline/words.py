@@ -23,7 +23,7 @@ _ORGANISATIONS = (
         "Mountain Night Ocean Poetry".split()
     ),
     tuple(
-        "Archive Brewers Cycling Dance Energy Film History Insurance Logistics Music Research "
+        "Archive Brewers Cycling Dance Energy Film History Insurance Logistics Harvest Research "
         "Sailing Tennis".split()
     ),
     tuple(
