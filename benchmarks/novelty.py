@@ -4,13 +4,13 @@
 
 - the greedy pass: every text of a pool offered in order, at three thresholds;
 - one offer at a time against a full pool, as a run makes them;
-- the original's way, rouge_score on every pair of tokenised texts (Alpaca), at pools of 1k to 4k, and what that
-  comes to at the sizes above, extrapolated as quadratic;
+- the original's way, rouge_score on every pair of tokenised texts (Alpaca), at pools of 1k to 4k, and what
+  that comes to at the sizes above, extrapolated as quadratic;
 - brute force with rapidfuzz on every pair.
 
-Each measurement runs in a process of its own. Times are CPU seconds; memory is what the process grew by, without the
-input texts. The mix beyond the real instructions is synthetic: words resampled, halves of two texts joined, and an
-order-2 Markov chain, a third each.
+Each measurement runs in a process of its own. Times are CPU seconds; memory is what the process grew by,
+without the input texts. The mix beyond the real instructions is synthetic: words resampled, halves of two
+texts joined, and an order-2 Markov chain, a third each.
 """
 
 from __future__ import annotations
@@ -81,7 +81,12 @@ def greedy(texts: list[str], threshold: float) -> Row:
     start = time.process_time()
     index.add_all(texts)
     seconds = time.process_time() - start
-    return {"cpu_s": seconds, "us_each": seconds / len(texts) * 1e6, "kept": len(index), "MB": resident() - before}
+    return {
+        "cpu_s": seconds,
+        "us_each": seconds / len(texts) * 1e6,
+        "kept": len(index),
+        "MB": resident() - before,
+    }
 
 
 def online(texts: list[str], threshold: float) -> Row:
@@ -101,7 +106,8 @@ def online(texts: list[str], threshold: float) -> Row:
 
 
 def original(texts: list[str], pool: int) -> Row:
-    """CPU seconds for one new instruction against the pool, tokens of the pool kept, as Alpaca's script does."""
+    """CPU seconds for one new instruction against the pool, tokens of the pool kept, as Alpaca's script
+    does."""
     from rouge_score import rouge_scorer, tokenize
 
     stored = [tokenize.tokenize(text, None) for text in texts[:pool]]
@@ -129,7 +135,11 @@ def brute(texts: list[str], pool: int) -> Row:
     compared = (time.process_time() - start) / 64
     start = time.process_time()
     index.similar(texts[:64])
-    return {"pool": pool, "cdist_ms": compared * 1e3, "top10_mean_ms": (time.process_time() - start) / 64 * 1e3}
+    return {
+        "pool": pool,
+        "cdist_ms": compared * 1e3,
+        "top10_mean_ms": (time.process_time() - start) / 64 * 1e3,
+    }
 
 
 def measured(function: Callable[..., Row], *args: Any) -> Row:
@@ -147,7 +157,9 @@ def show(title: str, rows: list[Row]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", type=int, default=200_000, help="texts in the synthetic mix")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared/data")
     options = parser.parse_args()

@@ -70,10 +70,10 @@ def render(
     steps = [row for row in funnel.steps if row.done]
     sources = [row.facts for row in steps if row.name == "read"]
     chosen, why = (license, "as set by the makers of this set") if license else strictest(sources)
-    title = _line(name or funnel.pipeline or "instruction set")
+    title = " ".join((name or funnel.pipeline or "instruction set").split())
     parts = [
         _block(title, chosen, language, rows, files),
-        f"# {title}",
+        f"# {_line(title)}",
         _what(rows, files),
         _section("Made by", _teachers(funnel)),
         _section("Recipe", _recipe(steps, funnel.teachers)),
@@ -91,12 +91,15 @@ def strictest(sources: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
 
     "unknown" as soon as one source states none or there is no source; "other" for a name not in LICENSES.
     """
-    stated = {str(each.get("source", "a source")): each.get("license") for each in sources}
-    silent = [source for source, licence in stated.items() if not licence]
-    if silent or not stated:
-        named = ", ".join(map(_code, silent)) or "No source"
-        return "unknown", f"unknown: {named} {'states' if len(silent) < 2 else 'state'} no licence"
-    names = {str(licence).strip().lower() for licence in stated.values()}
+    stated = [
+        (str(each.get("source", "")), str(each.get("license") or "").strip().lower()) for each in sources
+    ]
+    silent = [source for source, licence in stated if not licence]
+    if not stated:
+        return "unknown", "no source states one"
+    if silent:
+        return "unknown", f"not stated for {', '.join(map(_code, silent))}"
+    names = {licence for _, licence in stated}
     ranks = {known: rank for rank, group in enumerate(LICENSES) for known in group}
     strange = sorted(names - ranks.keys())
     if strange:

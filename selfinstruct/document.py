@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,14 @@ from selfinstruct.run import ROLES
 from selfinstruct.step import REGISTRY, Step
 
 KEYS = ("name", *ROLES, "seed", "budget", "use", "steps")
+_WANTED: dict[str, tuple[tuple[type, ...], str]] = {
+    "name": ((str,), "a text"),
+    "seed": ((int,), "a whole number"),
+    "budget": ((int, float), "a number of dollars"),
+    "use": ((list,), "a list of Python files"),
+    "steps": ((list,), "a list"),
+    **dict.fromkeys(ROLES, ((str, dict), "a model's name, or a mapping with `model`")),
+}
 
 
 def load(path: Path, sets: Sequence[str] = (), limit: int | None = None) -> Pipeline:
@@ -50,7 +59,10 @@ def load(path: Path, sets: Sequence[str] = (), limit: int | None = None) -> Pipe
         try:
             role(name, model)
         except ConfigError as error:
-            raise source.wrong(source.lines.get(name, 0), error.message, error.hint) from None
+            for override in overrides:
+                if override.target == name and override.entry is None:
+                    raise ConfigError(f"--set {override.text}: {error.message}", error.hint) from None
+            raise source.wrong(source.lines[name], error.message, error.hint) from None
     return Pipeline(
         name=str(top.get("name", path.stem)),
         steps=tuple(made),
@@ -59,6 +71,29 @@ def load(path: Path, sets: Sequence[str] = (), limit: int | None = None) -> Pipe
         beside=path.parent,
         budget=None if top.get("budget") is None else float(top["budget"]),
     )
+
+
+def _fault(key: str, value: Any) -> str:
+    """What is wrong with the value of a top-level key; empty when nothing is."""
+    types, words = _WANTED[key]
+    sound = isinstance(value, types) and not isinstance(value, bool)
+    if key == "budget":
+        sound = sound and 0 <= value < math.inf
+    return "" if sound else f"`{key}` must be {words}, got {value!r}"
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, in which no key of a mapping may stand twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key `{key.value}` stands twice", problem_mark=key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 class _Entry:
@@ -95,22 +130,10 @@ class _Source:
             self.lines[key.value] = key.start_mark.line
             if key.value == "steps":
                 self._steps = value
-            self._typed(key, self.top[key.value])
+            if fault := _fault(key.value, self.top[key.value]):
+                raise self.wrong(key.start_mark.line, fault)
         if not isinstance(self._steps, yaml.SequenceNode) or not self._steps.value:
             raise self.wrong(0, "no steps", "list them under `steps:`, each as `- name: {option: value}`")
-
-    def _typed(self, key: yaml.Node, value: Any) -> None:
-        wanted: dict[str, tuple[tuple[type, ...], str]] = {
-            "name": ((str,), "a text"),
-            "seed": ((int,), "a whole number"),
-            "budget": ((int, float), "a number of dollars"),
-            "use": ((list,), "a list of Python files"),
-            "steps": ((list,), "a list"),
-            **dict.fromkeys(ROLES, ((str, dict), "a model's name, or a mapping with `model`")),
-        }
-        types, words = wanted[key.value]
-        if not isinstance(value, types) or isinstance(value, bool):
-            raise self.wrong(key.start_mark.line, f"`{key.value}` must be {words}, got {value!r}")
 
     def _pairs(self, node: yaml.MappingNode) -> list[tuple[yaml.ScalarNode, yaml.Node]]:
         seen: set[str] = set()
@@ -123,7 +146,7 @@ class _Source:
         return list(node.value)
 
     def _plain(self, node: yaml.Node) -> Any:
-        loader = yaml.SafeLoader("")
+        loader = _Loader("")
         try:
             return loader.construct_object(node, deep=True)
         except yaml.MarkedYAMLError as error:
@@ -181,8 +204,8 @@ class _Override:
         self.text = text
         self.entry: _Entry | None = None
         path, equals, value = text.partition("=")
-        self._target, *self._keys = path.strip().split(".")
-        if not equals or not all([self._target, *self._keys]):
+        self.target, *self._keys = path.strip().split(".")
+        if not equals or not all([self.target, *self._keys]):
             raise ConfigError(
                 f"--set {text}: not understood", "write step.option=value, such as alpaca.n=100"
             )
@@ -193,39 +216,42 @@ class _Override:
             raise ConfigError(f"--set {text}: the value is not valid YAML", "quote it") from None
 
     def apply(self, top: dict[str, Any], steps: Sequence[_Entry]) -> None:
-        if self._target in KEYS:
+        found = [e for e in steps if self.target in (e.name, str(e.number))]
+        # `judge` is a role and a step: the step is meant where it has such an option
+        if self.target in KEYS and not any(_has(e, self.option) for e in found):
             self._set_top(top)
             return
-        found = [e for e in steps if self._target in (e.name, str(e.number))]
         if not found:
             raise ConfigError(
-                f"--set {self.text}: there is no step `{self._target}` in this pipeline",
-                nearest(self._target, [*{e.name for e in steps}, *ROLES, "seed", "budget"]),
+                f"--set {self.text}: there is no step `{self.target}` in this pipeline",
+                nearest(self.target, [*{e.name for e in steps}, *ROLES, "seed", "budget"]),
             )
         if len(found) > 1:
             numbers = ", ".join(str(e.number) for e in found)
             raise ConfigError(
-                f"--set {self.text}: `{self._target}` stands {len(found)} times",
+                f"--set {self.text}: `{self.target}` stands {len(found)} times",
                 f"give its number in the list instead of its name: {numbers}",
             )
         if not self._keys:
-            raise ConfigError(f"--set {self.text}: which option?", f"write {self._target}.option=value")
+            raise ConfigError(f"--set {self.text}: which option?", f"write {self.target}.option=value")
         self.entry = found[0]
         _put(self.entry.options, self._keys, self._value)
 
     def _set_top(self, top: dict[str, Any]) -> None:
-        if self._target in ("steps", "use"):
-            raise ConfigError(f"--set {self.text}: `{self._target}` can't be set", "edit the pipeline file")
+        if self.target in ("steps", "use"):
+            raise ConfigError(f"--set {self.text}: `{self.target}` can't be set", "edit the pipeline file")
         if not self._keys:
-            top[self._target] = self._value
+            if fault := _fault(self.target, self._value):
+                raise ConfigError(f"--set {self.text}: {fault}")
+            top[self.target] = self._value
             return
-        if self._target not in ROLES:
+        if self.target not in ROLES:
             raise ConfigError(
-                f"--set {self.text}: `{self._target}` has no parts", f"write {self._target}=value"
+                f"--set {self.text}: `{self.target}` has no parts", f"write {self.target}=value"
             )
-        if isinstance(top.get(self._target), str):
-            top[self._target] = {"model": top[self._target]}
-        _put(top.setdefault(self._target, {}), self._keys, self._value)
+        if isinstance(top.get(self.target), str):
+            top[self.target] = {"model": top[self.target]}
+        _put(top.setdefault(self.target, {}), self._keys, self._value)
 
 
 def _put(into: dict[str, Any], keys: Sequence[str], value: Any) -> None:
@@ -236,13 +262,14 @@ def _put(into: dict[str, Any], keys: Sequence[str], value: Any) -> None:
     into[keys[-1]] = value
 
 
-def _lower(steps: Sequence[_Entry], limit: int) -> None:
-    def has(entry: _Entry, option: str) -> bool:
-        return entry.name in REGISTRY and option in REGISTRY[entry.name].options.model_fields
+def _has(entry: _Entry, option: str) -> bool:
+    return entry.name in REGISTRY and option in REGISTRY[entry.name].options.model_fields
 
-    option = "n" if any(has(entry, "n") and entry.name != "evaluate" for entry in steps) else "limit"
+
+def _lower(steps: Sequence[_Entry], limit: int) -> None:
+    option = "n" if any(_has(entry, "n") and entry.name != "evaluate" for entry in steps) else "limit"
     for entry in steps:
-        if has(entry, option):
+        if _has(entry, option):
             given = entry.options.get(option)
             entry.options[option] = min(limit, given) if isinstance(given, int) else limit
 
@@ -261,8 +288,8 @@ def _use(path: Path) -> None:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except ConfigError:
-        raise
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", error.hint) from error
     except Exception as error:
         raise ConfigError(
             f"{path}: {type(error).__name__}: {error}", "mend the file; it is run as it stands"

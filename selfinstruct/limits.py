@@ -46,10 +46,10 @@ class Limits:
             await turn
             async with self._pacing:  # in order: many small requests must not overtake a large one for ever
                 while (wait := self._wait(tokens)) > 0:
-                    await asyncio.sleep(wait)
+                    await asyncio.sleep(min(wait, 1.0))  # an answer may give back tokens meanwhile
             yield
         finally:
-            if not turn.cancelled():  # the place was ours, be it that we are cancelled while it was handed over
+            if not turn.cancelled():  # the place was ours, even if we are cancelled in that very moment
                 self._flying -= 1
                 self._wake()
 
@@ -75,9 +75,14 @@ class Limits:
                 turn.set_result(None)
                 self._flying += 1
 
-    def answered(self) -> None:
-        """An answer came: trouble is over, and after enough of them the concurrency rises."""
+    def answered(self, unused: int = 0) -> None:
+        """An answer came: trouble is over, and after enough of them the concurrency rises.
+
+        `unused` is how many of the slot's tokens it did not take; they are given back.
+        """
         self._trouble_since = None
+        if self._tokens is not None:
+            self._tokens.take(-unused)
         self._streak += 1
         if self._streak >= RAISE_AFTER and self.allowed < self.ceiling:
             self._streak = 0

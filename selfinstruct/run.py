@@ -23,9 +23,10 @@ from selfinstruct.funnel import Funnel
 from selfinstruct.limits import Limits
 from selfinstruct.pricing import Price, cost, worst
 from selfinstruct.prompts import Prompts
-from selfinstruct.sample import Message, Sample, digest
+from selfinstruct.sample import Message, Sample, canonical, digest
 from selfinstruct.store import Drop, Filed, Store
 from selfinstruct.teachers import Completion, Request, Teacher
+from selfinstruct.teachers.reply import EmptyAnswerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,6 +35,7 @@ RoleName = Literal["teacher", "judge", "user", "student"]
 ROLES: tuple[RoleName, ...] = ("teacher", "judge", "user", "student")
 
 ATTEMPTS = 6  # at one request, for trouble that is its own; overload is waited out by Limits
+OVERLOADS = 60  # attempts at one request in all
 GRACE = 20.0  # seconds that answers in flight are given when the run stops early
 UNBOUNDED_OUTPUT = 32_768  # tokens reserved when neither the request nor the price table bounds an answer
 
@@ -74,6 +76,8 @@ class Role:
     def worst(self, request: Request) -> tuple[int, int]:
         """Tokens and nano-dollars that the request can cost at most: a token is never shorter than a byte."""
         texts = [message.content for message in request.messages] if request.text is None else [request.text]
+        if request.schema is not None:
+            texts.append(canonical(request.schema))
         read = sum(len(text.encode("utf-8", "replace")) + 16 for text in texts)
         written = (
             request.params.get("max_tokens") or (self.price and self.price.max_output) or UNBOUNDED_OUTPUT
@@ -147,6 +151,14 @@ class Tally:
         return (self.ended or time.monotonic()) - self.started
 
 
+@dataclass
+class _Asking:
+    """A request on its way: what its attempts were billed, and how many failed, overload not counted."""
+
+    billed: int = 0
+    failed: int = 0
+
+
 class Session:
     """What all steps of one execution share: the store, the budget and the answers in flight."""
 
@@ -155,6 +167,7 @@ class Session:
         self.store = store
         self.budget = budget
         self._flying: dict[str, asyncio.Task[Filed]] = {}
+        self._sent: set[str] = set()
         self._closing = False
 
     async def answer(self, role: Role, request: Request) -> tuple[Filed, bool]:
@@ -179,59 +192,80 @@ class Session:
             task.exception()  # looked at, so that an asker who is gone leaves no complaint
 
     async def _ask(self, role: Role, request: Request) -> Filed:
+        asking = _Asking()
+
+        def enough(state: RetryCallState) -> bool:
+            return self._closing or asking.failed >= ATTEMPTS or state.attempt_number >= OVERLOADS
+
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
-            stop=_exhausted,
+            stop=enough,
             wait=wait_random_exponential(multiplier=0.5, max=30),
             reraise=True,
         )
         try:
-            return await retrying(self._attempt, role, request)
+            return await retrying(self._attempt, role, request, asking)
         except TransientError as error:
             raise Paused(
-                f"{role.teacher.model} gave no usable answer in {ATTEMPTS} attempts: {error.message}",
+                f"{role.teacher.model} gave no usable answer in {retrying.statistics['attempt_number']} attempts:"
+                f" {error.message}",
                 error.hint or "run the same command again; every answer so far is kept",
             ) from None
 
-    async def _attempt(self, role: Role, request: Request) -> Filed:
+    async def _attempt(self, role: Role, request: Request, asking: _Asking) -> Filed:
         tokens, nano = role.worst(request)
         async with self.budget.reserve(nano) as reservation:
-            async with role.limits.slot(tokens):
-                if self._closing:
-                    raise Paused("the run is stopping")
-                sent = time.monotonic()
-                try:
+            try:
+                async with role.limits.slot(tokens):
+                    if self._closing:
+                        raise Paused("the run is stopping")
+                    self._sent.add(request.key)
+                    sent = time.monotonic()
                     try:
-                        async with asyncio.timeout(role.deadline):
-                            completion = await role.teacher.complete(request)
-                    except TimeoutError:
-                        raise TransientError(f"no answer within {role.deadline:g} s") from None
-                except TransientError as error:
-                    role.limits.failed(error, sent)
-                    raise
-                role.limits.answered()
-                seconds = time.monotonic() - sent
-            paid = cost(completion.usage, role.price) if role.price is not None else None
-            reservation.cost = paid or 0
-            filed = Filed(replace(completion, key=request.key), paid, seconds)
-            await self.store.put(request, filed)
-            return filed
+                        completion, empty = await _in_time(role, request), None
+                    except EmptyAnswerError as error:  # billed like any answer, and worth another attempt
+                        completion, empty = error.completion, error
+                    except TransientError as error:
+                        asking.failed += not error.overloaded
+                        role.limits.failed(error, sent)
+                        raise
+                    seconds = time.monotonic() - sent
+                    usage = completion.usage
+                    role.limits.answered(unused=tokens - usage.input_tokens - usage.output_tokens)
+                if role.price is not None:
+                    reservation.cost = cost(usage, role.price)
+                    asking.billed += reservation.cost
+                if empty is not None:
+                    asking.failed += 1
+                    if asking.failed < ATTEMPTS:
+                        raise empty
+                billed = None if role.price is None else asking.billed
+                filed = Filed(replace(completion, key=request.key), billed, seconds)
+                await self.store.put(request, filed)
+                return filed
+            finally:
+                self._sent.discard(request.key)
 
     async def close(self) -> None:
-        """Send nothing more; give what is in flight a moment to land in the store."""
+        """Send nothing more; give what was sent a moment to land in the store."""
         self._closing = True
-        flying = list(self._flying.values())
+        flying = dict(self._flying)
+        for key, task in flying.items():
+            if key not in self._sent:
+                task.cancel()
         if flying:
-            _, late = await asyncio.wait(flying, timeout=GRACE)
+            _, late = await asyncio.wait(flying.values(), timeout=GRACE)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
 
-def _exhausted(state: RetryCallState) -> bool:
-    error = state.outcome.exception() if state.outcome is not None else None
-    overloaded = isinstance(error, TransientError) and error.overloaded
-    return state.attempt_number >= ATTEMPTS * (10 if overloaded else 1)
+async def _in_time(role: Role, request: Request) -> Completion:
+    try:
+        async with asyncio.timeout(role.deadline):
+            return await role.teacher.complete(request)
+    except TimeoutError:
+        raise TransientError(f"no answer within {role.deadline:g} s") from None
 
 
 class Run:
@@ -331,7 +365,7 @@ class Run:
         """Declare `count` new rows, each to be yielded or dropped."""
         self._tally.made += count
 
-    def drop(self, sample: Sample | str, reason: str, **detail: Any) -> None:
+    def drop(self, sample: Sample | str, reason: str, /, **detail: Any) -> None:
         """Book a row (or, where it never became one, its text) as dropped; `detail` holds rule, value, threshold."""
         self.dropped.append((sum(self._tally.drops.values()), Drop(reason, detail, sample)))
         self._tally.drops[reason] += 1
@@ -345,9 +379,9 @@ class Run:
         """A JSON value computed once per run and key."""
         name = digest([self._tally.name, key])
         if (found := self._session.store.memo(name)) is None:
-            found = await function()
-            self._session.store.set_memo(name, found)
-        return found
+            self._session.store.set_memo(name, [await function()])  # in a list, so that null is a value, too
+            found = self._session.store.memo(name)  # the first time as on replay: what JSON makes of it
+        return found[0]
 
     def note(self, **facts: Any) -> None:
         """JSON facts about this step for the summary and the dataset card."""

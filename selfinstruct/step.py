@@ -148,7 +148,7 @@ def filter(rule: Callable[Concatenate[Sample, P], str | None]) -> Callable[P, St
             if reason is None:
                 yield sample
             else:
-                run.drop(sample, reason, rule=rule.__name__, **options)
+                run.drop(sample, reason, **{"rule": rule.__name__, **options})
 
     return cast(Callable[P, Step], step_type(rule, apply, skip=1).make)
 
@@ -163,6 +163,10 @@ def step_type(
         raise ConfigError(
             f"{module}: there is already a step named `{name}` in {known.module}", "rename yours"
         )
+    if not inspect.isasyncgenfunction(function):
+        raise ConfigError(
+            f"step `{name}` never yields", "write `async def`, and yield the samples that it keeps"
+        )
     text, options = _options(described, skip)
     code = "" if module.startswith("selfinstruct.") else _code(described)
     REGISTRY[name] = StepType(name, module, function, options, text, code, **hooks)
@@ -170,8 +174,14 @@ def step_type(
 
 
 def _code(function: Callable[..., Any]) -> str:
+    """Digest of the file that a step stands in or, in a notebook, of the step's own text."""
     path = inspect.getsourcefile(function)
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path and Path(path).is_file() else ""
+    if path and Path(path).is_file():
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(inspect.getsource(function).encode("utf-8")).hexdigest()
+    except OSError:  # typed into the interpreter
+        return ""
 
 
 def _options(function: Callable[..., Any], skip: int) -> tuple[str, type[BaseModel]]:
@@ -185,6 +195,11 @@ def _options(function: Callable[..., Any], skip: int) -> tuple[str, type[BaseMod
             raise ConfigError(
                 f"step `{function.__name__}`: the option `{parameter.name}` must be keyword-only",
                 "put a bare * before the options",
+            )
+        if parameter.name not in hints:
+            raise ConfigError(
+                f"step `{function.__name__}`: the option `{parameter.name}` has no type",
+                f"write {parameter.name}: int, or whatever it is",
             )
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         fields[parameter.name] = (

@@ -204,7 +204,7 @@ class Store:
     def _give_up(self, error: sqlite3.Error) -> StoreError:
         # a failed write fails all later ones: an answer that shared its transaction must not pass for written
         self._broken = error
-        with contextlib.suppress(sqlite3.Error):  # what failed may have rolled back, or closed, the connection
+        with contextlib.suppress(sqlite3.Error):  # the connection may have rolled back, or be closed
             self._writer.execute("ROLLBACK")
         return self._unusable(error)
 
@@ -342,7 +342,9 @@ class Store:
         """Write down how far step `n` got; `done` makes its rows final."""
         row = (came, made, seconds, json.dumps(facts), int(done), n)
         with self._commit() as db:
-            db.execute("UPDATE steps SET came = ?, made = ?, seconds = ?, facts = ?, done = ? WHERE n = ?", row)
+            db.execute(
+                "UPDATE steps SET came = ?, made = ?, seconds = ?, facts = ?, done = ? WHERE n = ?", row
+            )
             db.executemany("INSERT OR IGNORE INTO uses VALUES (?, ?)", [(n, key) for key in uses])
 
     def forget_from(self, n: int) -> None:

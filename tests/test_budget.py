@@ -123,7 +123,9 @@ def test_real_requests_stay_below_the_cap(tmp_path: Path, concurrency: int) -> N
         done = 0
         folder = tmp_path / f"{cap}"
         with pytest.raises(BudgetReached):
-            async with running(folder, teacher, price=price, budget=budget, limits=Limits(concurrency)) as run:
+            async with running(
+                folder, teacher, price=price, budget=budget, limits=Limits(concurrency)
+            ) as run:
 
                 async def one(i: int) -> None:
                     nonlocal done

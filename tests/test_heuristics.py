@@ -16,7 +16,7 @@ needs_data = pytest.mark.skipif(not SHARED.exists(), reason="the published data 
 def load(name: str) -> list[dict[str, str]]:
     raw = (SHARED / name).read_bytes()
     text = (gzip.decompress(raw) if name.endswith(".gz") else raw).decode()
-    return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]  # type: ignore[no-any-return]
+    return json.loads(text) if text.startswith("[") else [json.loads(line) for line in text.splitlines()]
 
 
 @pytest.mark.parametrize(

@@ -291,7 +291,11 @@ def test_the_books_of_a_step(store: Store) -> None:
     (record,) = store.steps()
     assert record == (1, "judge", {"low": 0}, "mark", 2_503, 0, 1.5, {"mean": 4}, True)
     assert [row.instruction for row in store.samples(1)] == [f"row {i}" for i in range(2_500)]
-    assert [row.instruction for row in store.samples(1, first=999, count=3)] == ["row 999", "row 1000", "row 1001"]
+    assert [row.instruction for row in store.samples(1, first=999, count=3)] == [
+        "row 999",
+        "row 1000",
+        "row 1001",
+    ]
     assert list(store.reasons(1).items()) == [("too_long", 2), ("too_short", 1)]
     assert list(store.drops(1)) == [short, long, long]
     assert list(store.drops(1, first=1)) == [long, long]
@@ -323,7 +327,11 @@ def as_json_would_have_it(text: str) -> bool:
 
 texts = st.text(st.characters(exclude_categories=()), max_size=40).filter(as_json_would_have_it)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
@@ -365,7 +373,9 @@ def shelf() -> Iterator[Store]:
 
 @settings(deadline=None)
 @given(kept=st.lists(samples, max_size=4), dropped=st.lists(st.tuples(texts, samples | texts), max_size=4))
-def test_rows_come_back_as_they_went(shelf: Store, kept: list[Sample], dropped: list[tuple[str, Any]]) -> None:
+def test_rows_come_back_as_they_went(
+    shelf: Store, kept: list[Sample], dropped: list[tuple[str, Any]]
+) -> None:
     shelf.begin(0, "step", {}, "mark")
     drops = [Drop("why", {"text": text}, row) for text, row in dropped]
     shelf.add(0, enumerate(kept), enumerate(drops))
@@ -389,7 +399,12 @@ def test_answers_come_back_as_they_went(
     assert found is not None
     assert found == Filed(
         Completion(
-            completion.text, completion.finish_reason, completion.usage, completion.model, completion.refusal, request.key
+            completion.text,
+            completion.finish_reason,
+            completion.usage,
+            completion.model,
+            completion.refusal,
+            request.key,
         ),
         cost,
         1.25,

@@ -77,6 +77,7 @@ class NoveltyIndex:
         self._texts: list[str] = []
         self._ids: list[str | None] = []
         self._codes: list[Code] = []
+        self._broad: dict[int, int] = {}  # broad maps of long texts
 
     def __len__(self) -> int:
         """The number of stored texts."""
@@ -105,7 +106,7 @@ class NoveltyIndex:
         """What `add_if_new` would answer; stores nothing."""
         block = self._encode(_checked([text]), learn=False)
         pairs = self._join.pairs(block, self._join.place(block))
-        return self._best(block.codes[0], zip(pairs.texts.tolist(), pairs.need.tolist(), strict=True))
+        return self._best(block, 0, zip(pairs.texts.tolist(), pairs.need.tolist(), strict=True))
 
     def similar(
         self, texts: Iterable[str], k: int = 10, *, before: Sequence[int] | None = None
@@ -173,9 +174,8 @@ class NoveltyIndex:
 
     def _store(self, block: Block, texts: list[str], ids: list[str | None]) -> None:
         self._join.insert(block, self._join.place(block), list(range(len(texts))))
-        self._texts += texts
-        self._ids += ids
-        self._codes += block.codes
+        for row, (text, id) in enumerate(zip(texts, ids, strict=True)):
+            self._keep(block, row, text, id)
 
     def _offer(self, texts: list[str], ids: list[str | None]) -> list[Match | None]:
         block = self._encode(texts, learn=True)
@@ -190,27 +190,39 @@ class NoveltyIndex:
         matches: list[Match | None] = []
         kept: list[int] = []
         number = [-1] * len(texts)  # of the kept rows, once stored
-        for row, code in enumerate(block.codes):
+        for row in range(len(texts)):
             found = ((text if text < size else number[text - size], need) for text, need in candidates[row])
-            match = self._best(code, found)
+            match = self._best(block, row, found)
             if match is None:
                 number[row] = len(self)
                 kept.append(row)
-                self._texts.append(texts[row])
-                self._ids.append(ids[row])
-                self._codes.append(code)
+                self._keep(block, row, texts[row], ids[row])
             matches.append(match)
         self._join.insert(block, prefix, kept)
         return matches
 
-    def _best(self, code: Code, candidates: Iterable[tuple[int, int]]) -> Match | None:
+    def _keep(self, block: Block, row: int, text: str, id: str | None) -> None:
+        if row in block.broad:
+            self._broad[len(self)] = block.broad[row]
+        self._texts.append(text)
+        self._ids.append(id)
+        self._codes.append(block.codes[row])
+
+    def _best(self, block: Block, row: int, candidates: Iterable[tuple[int, int]]) -> Match | None:
         """The best of the candidates (text, tokens it needs), ascending; text -1 is a row that was not
         kept."""
+        code, broad = block.codes[row], block.broad.get(row)
         best, score = -1, 0.0
         for text, need in candidates:
             if text < 0:
                 continue
             other = self._codes[text]
+            if (
+                broad
+                and (others := self._broad.get(text))
+                and (broad ^ others).bit_count() > len(code) + len(other) - 2 * need
+            ):
+                continue
             common = LCSseq.similarity(code, other, score_cutoff=need)
             if (
                 common

@@ -137,9 +137,7 @@ class Join:
             (prefix.tokens << _SHIFT | lengths, texts.astype(np.int32), room.astype(np.float32))
         )
         self.size += len(kept)
-        # Maps are compared in a few ns per waiting text and lookup; a merge moves all postings, 100 ns per
-        # stored text.
-        if self.size - self._posted > 256 + 4 * self.size**0.5:
+        if self.size - self._posted > _waiting(self.size):
             self._merge()
 
     def _grow(self, capacity: int) -> None:
@@ -215,6 +213,12 @@ class Join:
                 found.append((ours[near] - self.size) << _SHIFT | texts[near])
             first = last
         return found
+
+
+def _waiting(size: int) -> float:
+    """How many texts wait to be posted. A waiting one costs every lookup a few ns, a merge every stored text
+    100 ns."""
+    return 256 + 4 * size**0.5
 
 
 def _interleaved(

@@ -26,6 +26,12 @@ _SURROGATES = 0xD800  # code points that a decoder refuses: numbers from here on
 _GAP = 0x800
 _CHARACTERS = 0x110000 - _GAP
 _ONE = np.uint64(1)
+_LONG = 64  # tokens, above which a text has a broad map
+_BROAD = 12  # a broad map has 2 ** 12 bits
+_MIX = (
+    np.uint64(0x9E3779B97F4A7C15),
+    np.uint64(0xC2B2AE3D27D4EB4F),
+)  # odd, so that multiplying spreads all bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,8 @@ class Block:
     """Consecutive texts as arrays. `numbers` holds the token numbers of all texts one after the other and
     `rows` the text that each belongs to; text i has `lengths[i]` of them, from `starts[i]` on. `maps` holds
     two words of 64 bits per text: bit k of the 128 is set when the text has a token whose number is k modulo
-    128."""
+    128. In a long text all are; `broad` holds, for the rows of long texts, maps of 4,096 bits
+    (`broad_map`)."""
 
     codes: list[Code]
     lengths: NDArray[np.int64]
@@ -41,6 +48,7 @@ class Block:
     rows: NDArray[np.int64]
     numbers: NDArray[np.int64]
     maps: NDArray[np.uint64]
+    broad: dict[int, int]
 
 
 class Vocabulary:
@@ -106,7 +114,25 @@ def pack(numbers: NDArray[np.int64], lengths: NDArray[np.int64]) -> Block:
     else:
         plain = points.tolist()
         codes = [_code(tuple(plain[a:b])) for a, b in bounds]
-    return Block(codes, lengths, starts, rows, numbers, maps.reshape(-1, 2))
+    long = (lengths > _LONG).nonzero()[0].tolist()
+    broad = {row: broad_map(numbers[starts[row] : ends[row]]) for row in long}
+    return Block(codes, lengths, starts, rows, numbers, maps.reshape(-1, 2), broad)
+
+
+def broad_map(numbers: NDArray[np.int64]) -> int:
+    """The parities of a text's tokens, the second "the" being another token than the first, over 4,096
+    places.
+
+    The maps of two texts differ in at most as many bits as the texts in tokens, counted with their
+    repetitions: what is common falls out of both, so that unlike a map of mere presence it doesn't fill up.
+    """
+    ordered = np.sort(numbers)
+    index = np.arange(len(ordered))
+    first = np.concatenate(([True], ordered[1:] != ordered[:-1]))
+    repetition = index - np.maximum.accumulate(np.where(first, index, 0))
+    mixed = ordered.astype(np.uint64) * _MIX[0] + repetition.astype(np.uint64) * _MIX[1]
+    bits = np.bincount((mixed >> np.uint64(64 - _BROAD)).astype(np.int64), minlength=1 << _BROAD) & 1
+    return int.from_bytes(np.packbits(bits.astype(np.uint8)).tobytes(), "big")
 
 
 def unpack(codes: Sequence[Code]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

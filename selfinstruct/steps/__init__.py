@@ -1,9 +1,41 @@
 """The steps. Importing this package fills the registry; each name here makes a `Step` from its options."""
 
 from selfinstruct.steps.alpaca import alpaca
+from selfinstruct.steps.evaluate import evaluate
+from selfinstruct.steps.filters import (
+    answered,
+    echo,
+    heuristics,
+    placeholder,
+    refusal,
+    repetition,
+    urls,
+    words,
+)
 from selfinstruct.steps.judge import judge
 from selfinstruct.steps.novelty import novelty
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
+from selfinstruct.steps.sft import sft
 from selfinstruct.steps.write import write
+
+__all__ = [
+    "alpaca",
+    "answered",
+    "echo",
+    "evaluate",
+    "heuristics",
+    "judge",
+    "novelty",
+    "placeholder",
+    "read",
+    "refusal",
+    "repetition",
+    "respond",
+    "select",
+    "sft",
+    "urls",
+    "words",
+    "write",
+]

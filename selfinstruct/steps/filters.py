@@ -129,7 +129,7 @@ _REFUSES = re.compile(
     rf"|{_CANT}\s+{_HOW}{_TASK}\b"
     rf"|as {_AI}\b[^.]{{0,80}}?\b{_CANT}\b"
     rf"|{_SORRY}\b,?\s*(?:but\s+)?as {_AI}\b"
-    r"|i'?m sorry,? (?:but )?(?:this|that|the) (?:request|question|instruction|content)\b",
+    r"|i'?m sorry,? (?:but )?(?:this|that|your) (?:request|question|instruction|content)\b",
     re.IGNORECASE,
 )
 _AS_AI = re.compile(

@@ -38,9 +38,9 @@ async def sft(
     *,
     model: str = "tiny",
     output: str = "model",
-    epochs: Annotated[float, Field(gt=0)] = 3.0,
+    epochs: Annotated[float, Field(gt=0)] | None = None,
     max_steps: Annotated[int, Field(gt=0)] | None = None,
-    batch_size: Annotated[int, Field(gt=0)] = 16,
+    batch_size: Annotated[int, Field(gt=0)] | None = None,
     accumulation: Annotated[int, Field(gt=0)] = 1,
     learning_rate: Annotated[float, Field(gt=0)] | None = None,
     max_length: Annotated[int, Field(gt=0)] = 1024,
@@ -61,11 +61,11 @@ async def sft(
 
     Args:
         model: the student: a folder, a name on the Hugging Face Hub, or tiny: a small Llama with random weights and a
-            tokenizer made from the samples, for trying out; its other defaults fit its size
+            tokenizer made from the samples, for trying out
         output: the folder of the model, inside the run's folder
-        epochs: passes over the samples
+        epochs: passes over the samples; by default 3, for tiny 9
         max_steps: optimizer steps; replaces epochs
-        batch_size: rows of one forward pass
+        batch_size: rows of one forward pass; by default 16, for tiny 64
         accumulation: forward passes of one optimizer step
         learning_rate: its peak; by default 1e-5, with LoRA 2e-4, for tiny 3e-3
         max_length: tokens that a row may have, question and answer

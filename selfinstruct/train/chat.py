@@ -28,7 +28,7 @@ PLAIN = (
     "{%- if add_generation_prompt -%}{{ '### Response:\n' }}{%- endif -%}"
 )
 
-_PROBE: Chat = ({"role": "user", "content": "a"}, {"role": "assistant", "content": "b"})
+_PROBE: Chat = ({"role": "user", "content": "Ready?"}, {"role": "assistant", "content": "Surely."})
 
 
 def settle(tokenizer: Any) -> str:
@@ -80,22 +80,22 @@ def _end(tokenizer: Any) -> str:
     import jinja2
 
     try:
-        whole = render(tokenizer, _PROBE, ask=False)
-        asked = render(tokenizer, _PROBE[:-1], ask=True)
+        text = render(tokenizer, _PROBE, ask=False)
     except jinja2.TemplateError as error:
         raise ConfigError(
             f"the student's chat template can't render one question with its answer: {error}",
             "mend `chat_template` in the tokenizer's folder, or take another model",
         ) from error
-    ids, before = tokenize(tokenizer, [whole, asked])
-    start = next((i for i, (a, b) in enumerate(zip(ids, before, strict=False)) if a != b), len(before))
-    special = set(tokenizer.all_special_ids) | {
-        i for i, t in tokenizer.added_tokens_decoder.items() if t.special
-    }
-    ends = [i for i in ids[start:] if i in special]
+    _, _, after = text.rpartition(_PROBE[-1]["content"])
+    special = set(control_tokens(tokenizer))
+    ends = [
+        token
+        for token in tokenizer.convert_ids_to_tokens(tokenize(tokenizer, [after])[0])
+        if token in special
+    ]
     if not ends:
         raise ConfigError(
-            f"the student's chat template ends an answer with no special token: {whole!r}",
+            f"the student's chat template ends an answer with no special token: {text!r}",
             "end the assistant's turn with the tokenizer's end token, or the student will never stop",
         )
-    return str(tokenizer.convert_ids_to_tokens(ends[0]))
+    return str(ends[0])

@@ -178,7 +178,8 @@ def _row(tokenizer: Any, ids: list[int], start: int, end: int, text: str) -> Row
 
 def _facts(tokenizer: Any, rows: list[Row], torn: int) -> dict[str, Any]:
     lengths = sorted(len(row.ids) for row in rows)
-    shown = [rows[i * len(rows) // _SHOWN] for i in range(min(_SHOWN, len(rows)))]
+    few = min(_SHOWN, len(rows))
+    shown = [rows[i * len(rows) // few] for i in range(few)]
     return {
         "rows": len(rows),
         "tokens": sum(lengths),

@@ -9,7 +9,8 @@ from typing import Any
 from selfinstruct.errors import ConfigError, nearest
 from selfinstruct.train import hush
 
-LEARNING_RATE = {"tiny": 3e-3, "full": 1e-5, "lora": 2e-4}  # where the user sets none
+# Where the user sets none, by the kind of training: epochs, batch size, peak of the learning rate.
+USUAL = {"tiny": (9.0, 64, 3e-3), "full": (3.0, 16, 1e-5), "lora": (3.0, 16, 2e-4)}
 LORA: Mapping[str, Any] = {
     "r": 16,
     "lora_alpha": 32,
@@ -24,9 +25,9 @@ def sft_config(
     folder: Path,
     *,
     tiny: bool,
-    epochs: float = 3.0,
+    epochs: float | None = None,
     max_steps: int | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = None,
     accumulation: int = 1,
     learning_rate: float | None = None,
     max_length: int = 1024,
@@ -51,17 +52,17 @@ def sft_config(
     if "output_dir" in trainer:
         raise ConfigError("`trainer` can't set `output_dir`", "use the option `output`")
     gpu = torch.cuda.is_available()
-    kind = "tiny" if tiny else "full" if lora is None else "lora"
+    usual = USUAL["tiny" if tiny else "full" if lora is None else "lora"]
     # TRL turns it on by default, which only costs on a CPU. The old name warns where the new one exists.
     new, old = "activation_checkpointing", "gradient_checkpointing"
     checkpointing = new if new in known and old not in trainer else old
     fields: dict[str, Any] = {
         "output_dir": str(folder),
-        "num_train_epochs": epochs,
+        "num_train_epochs": epochs or usual[0],
         "max_steps": max_steps or -1,
-        "per_device_train_batch_size": batch_size,
+        "per_device_train_batch_size": batch_size or usual[1],
         "gradient_accumulation_steps": accumulation,
-        "learning_rate": learning_rate or LEARNING_RATE[kind],
+        "learning_rate": learning_rate or usual[2],
         "lr_scheduler_type": "cosine",
         "warmup_steps": 0.03,  # a share of all steps
         "max_length": max_length if packing else None,  # unpacked, `data.encode` has kept the limit

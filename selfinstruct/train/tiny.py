@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from selfinstruct.sample import digest
+from selfinstruct.sample import ROLES, digest
 from selfinstruct.train import MARKER, Chat, hush
 from selfinstruct.train.chat import CHATML, END, START
 
@@ -28,6 +28,7 @@ SHAPE: dict[str, Any] = {
 }
 VOCABULARY = 4096  # at most; text of few words gets a token a word
 PAD = "<|pad|>"
+_ROLES = tuple(f"{role}\n" for role in ROLES)  # as the template writes them
 
 
 def make(chats: Sequence[Chat], folder: Path, *, seed: int) -> Path:
@@ -42,7 +43,7 @@ def make(chats: Sequence[Chat], folder: Path, *, seed: int) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=_tokenizer(words),
+        tokenizer_object=byte_pairs([*_ROLES, *words], [PAD, START, END]),
         eos_token=END,
         pad_token=PAD,
         additional_special_tokens=[START],
@@ -69,7 +70,7 @@ def make(chats: Sequence[Chat], folder: Path, *, seed: int) -> Path:
     return folder
 
 
-def _tokenizer(words: Sequence[str]) -> Any:
+def byte_pairs(words: Sequence[str], special: list[str]) -> Any:
     """Byte-level BPE in which a word is one token wherever it stands: each line begins with a space of its own.
 
     Without that, the first item of an answer and the same item further on are different tokens, and copying has to
@@ -96,14 +97,9 @@ def _tokenizer(words: Sequence[str]) -> Any:
     )
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
-        special_tokens=[PAD, START, END],
+        special_tokens=special,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_lines(words), trainer)
+    tokenizer.train_from_iterator(words, trainer)
     return tokenizer
-
-
-def _lines(words: Sequence[str]) -> Iterator[str]:
-    yield from ("user\n", "assistant\n", "system\n")
-    yield from words

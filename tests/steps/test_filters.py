@@ -164,6 +164,7 @@ ANSWERS = [
     "As an air traffic controller, I see many planes.",
     "An AI assistant is a program that answers questions.",
     "The model cannot see the image because it reads text only.",
+    "I'm sorry, the question was unclear; the answer is 42.",
     "Sorry seems to be the hardest word.",
     "I apologise for my behaviour yesterday.",
     "抱歉，我来晚了。",
@@ -255,8 +256,8 @@ def test_counts_on_alpaca(alpaca: list[Sample]) -> None:
 
 @needs_alpaca
 def test_labels_by_hand(alpaca: list[Sample]) -> None:
-    """Rows 0 to 999 of Alpaca as the AlpacaDataCleaned project labelled them: what the filters drop is bad, and they find
-    the inputs that were edited. Wrong answers (most of `output_fixed`) and dull tasks (`removed`) are a judge's work.
+    """Rows 0 to 999 of Alpaca as the AlpacaDataCleaned project labelled them: what the filters drop is bad, and they
+    find the inputs that were edited. Wrong answers (most of `output_fixed`) and dull tasks (`removed`) are a judge's.
     """
     path = ALPACA / "cleaned_labels_rows_0_999.jsonl.gz"
     labels = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]

@@ -74,7 +74,9 @@ def test_the_identity_names_what_changes_answers() -> None:
     assert OfflineTeacher(faults=0.0, structured=True).model == "offline/faults=0.0,structured=True"
 
 
-@pytest.mark.parametrize("options", [{"wrong": 1.5}, {"faults": -0.1}, {"latency": -1}, {"families": "drillz"}])
+@pytest.mark.parametrize(
+    "options", [{"wrong": 1.5}, {"faults": -0.1}, {"latency": -1}, {"families": "drillz"}]
+)
 def test_senseless_options(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError) as caught:
         OfflineTeacher(**options)
@@ -138,7 +140,9 @@ def test_a_schema_is_followed() -> None:
 def test_wrong_answers_come_at_the_set_rate() -> None:
     teacher = OfflineTeacher(wrong=0.25, faults=0)
     found = [task for draw in range(80) for task in parsed(ask(teacher, blocks_prompt(), draw=draw))]
-    right = [check(task.instruction, task.input, task.output) for task in found if isinstance(task, parse.Task)]
+    right = [
+        check(task.instruction, task.input, task.output) for task in found if isinstance(task, parse.Task)
+    ]
     assert len(right) == 80 * 17
     assert right.count(None) == 0
     assert 0.21 < right.count(False) / len(right) < 0.29  # five standard deviations are 0.06
@@ -178,15 +182,12 @@ def test_every_kind_of_fault_is_seen() -> None:
     assert any(len(head.split()) < 4 for head in heads)
     assert any(len(head.split()) > 150 for head in heads)
     assert any(not head[0].isascii() for head in heads)
-    assert any(head[0] in "-*(\".#" for head in heads)
+    assert any(head[0] in '-*(".#' for head in heads)
     assert any(head.startswith("Write a program") for head in heads)
     assert any(re.search(r"picture|video|diagram", head) for head in heads)
     assert re.search(r"Input:\n(?:\[|<your|N/A)", text)
-    assert any(
-        (found := re.fullmatch(r"\s*(?:\d+\. Instruction:)? (.+)\n\d+\. Input:\n<noinput>\n\d+\. Output:\n(.+)\s*", body))
-        and found[1] == found[2]
-        for body in bodies
-    )
+    echoes = re.compile(r"\s*(?:\d+\. Instruction:)? (.+)\n\d+\. Input:\n<noinput>\n\d+\. Output:\n\1\s*")
+    assert any(echoes.fullmatch(body) for body in bodies)
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 5), (1, 10)])
@@ -220,7 +221,10 @@ def test_the_judge_does_not_obey_the_material() -> None:
 
 def test_the_judge_errs_at_a_quarter_of_the_rate() -> None:
     teacher = OfflineTeacher(wrong=0.8, faults=0)
-    scores = [json.loads(ask(teacher, judge_prompt("Add up 1, 2, 3.", "6"), draw=i).text)["score"] for i in range(600)]
+    scores = [
+        json.loads(ask(teacher, judge_prompt("Add up 1, 2, 3.", "6"), draw=i).text)["score"]
+        for i in range(600)
+    ]
     assert 0.12 < sum(score < 5 for score in scores) / 600 < 0.28  # 0.2, five standard deviations are 0.08
 
 
@@ -235,7 +239,11 @@ def test_verdicts_are_malformed_at_the_set_rate() -> None:
 
 def test_it_answers() -> None:
     assert ask(clean(), "Add up 4, 15, 81.").text == "100"
-    talk = (Message("user", "Add up 1, 2."), Message("assistant", "3"), Message("user", "Find the total: 5, 6"))
+    talk = (
+        Message("user", "Add up 1, 2."),
+        Message("assistant", "3"),
+        Message("user", "Find the total: 5, 6"),
+    )
     assert ask(clean(), talk).text == "11"
     system = (Message("system", "Think step by step."), Message("user", "Add up 4, 5."))
     assert ask(clean(), system).text == "9"
@@ -302,7 +310,7 @@ teacher = OfflineTeacher(faults=0.4)
 texts = [
     asyncio.run(teacher.complete(Request("offline", (Message("user", prompt),), draw=i))).text
     for i in range(8)
-    for prompt in ("20 tasks\\n###\\n1. Instruction:", 'Give {"tasks": [{"instruction", "input", "output"}]}', "Add up 1, 2.")
+    for prompt in ("9 tasks\\n###\\n1. Instruction:", '{"tasks": [{"instruction", "output"}]}', "Add up 1, 2.")
 ]
 print(digest([texts, [task.prompt + task.output for task in tasks(300)]]))
 """

@@ -18,12 +18,21 @@ BY_HAND: dict[str, tuple[tuple[str, str], ...]] = {
         ("Reverse these words: star boat key moon", "moon key boat star"),
         ("Flip the order of: a bird", "bird a"),
     ),
-    "upper": (("Use all caps: star boat", "STAR BOAT"), ("Shout these words: key moon door", "KEY MOON DOOR")),
-    "lower": (("In small letters: STAR BOAT", "star boat"), ("Without capitals: KEY MOON DOOR", "key moon door")),
+    "upper": (
+        ("Use all caps: star boat", "STAR BOAT"),
+        ("Shout these words: key moon door", "KEY MOON DOOR"),
+    ),
+    "lower": (
+        ("In small letters: STAR BOAT", "star boat"),
+        ("Without capitals: KEY MOON DOOR", "key moon door"),
+    ),
     "first": (("First word of: star boat key", "star"), ("What comes first? moon door", "moon")),
     "second": (("Second word of: star boat key", "boat"), ("What comes second? moon door cup", "door")),
     "last": (("Last word of: star boat key", "key"), ("What comes last? moon door", "door")),
-    "sort_letters": (("Sort these letters: q b z a", "a b q z"), ("Order the letters: m c x d e", "c d e m x")),
+    "sort_letters": (
+        ("Sort these letters: q b z a", "a b q z"),
+        ("Order the letters: m c x d e", "c d e m x"),
+    ),
     "count_words": (("Count these words: star boat key", "3"), ("How many words? a b c d e", "5")),
     "add_each": (("Add 2 to each: 5 19 40", "7 21 42"), ("Increase by 3: 9 58 1 30", "12 61 4 33")),
     "swap_ends": (
@@ -32,7 +41,10 @@ BY_HAND: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "drop_first": (("Drop the first: star boat key", "boat key"), ("All but the first: moon door", "door")),
     "next_letters": (("Move one letter on: a m y", "b n z"), ("One step later: e k b", "f l c")),
-    "opposites": (("Give the opposites: hot up", "cold down"), ("Antonyms of: small fast wet", "big slow dry")),
+    "opposites": (
+        ("Give the opposites: hot up", "cold down"),
+        ("Antonyms of: small fast wet", "big slow dry"),
+    ),
     # words
     "acronym": (
         ("What is the acronym of Royal Kite Sailing Club?", "RKSC"),
@@ -165,25 +177,49 @@ BY_HAND: dict[str, tuple[tuple[str, str], ...]] = {
         ("Which hashtags does the post use? The poet sang. #key", "#key"),
     ),
     "mask_digits": (
-        ("Censor the digits (use *): Call Mina, Oslo 402, extension 17.", "Call Mina, Oslo ***, extension **."),
-        ("Mask all digits with asterisks.\n\nRoom 9, Leo from Rome, badge 55.", "Room *, Leo from Rome, badge **."),
+        (
+            "Censor the digits (use *): Call Mina, Oslo 402, extension 17.",
+            "Call Mina, Oslo ***, extension **.",
+        ),
+        (
+            "Mask all digits with asterisks.\n\nRoom 9, Leo from Rome, badge 55.",
+            "Room *, Leo from Rome, badge **.",
+        ),
     ),
     "find_mail": (
-        ("Where should the mail be sent?\n\nHi Leo! My new address is a.lamp@owl.org, write.", "a.lamp@owl.org"),
-        ("Find the address with an @ sign: For the keys write to bo.key@door.com or see Eva.", "bo.key@door.com"),
+        (
+            "Where should the mail be sent?\n\nHi Leo! My new address is a.lamp@owl.org, write.",
+            "a.lamp@owl.org",
+        ),
+        (
+            "Find the address with an @ sign: For the keys write to bo.key@door.com or see Eva.",
+            "bo.key@door.com",
+        ),
     ),
     # numbers
     "sum": (("Add up 4, 15, 81.", "100"), ("Find the total: 10, 20, 33, 7", "70")),
     "average": (("Find the mean: 4, 8, 12", "8"), ("What is the average of 10, 20, 31, 39?", "25")),
     "median": (("Find the middle value: 9, 2, 30", "9"), ("What is the median of 5, 50, 7, 1, 8?", "7")),
     "spread": (("Highest minus lowest: 3, 50, 12", "47"), ("What is the range of 100, 40, 60?", "60")),
-    "sort_down": (("Biggest first: 3, 50, 12", "50, 12, 3"), ("Order 7, 70, 17 from high to low.", "70, 17, 7")),
-    "even_numbers": (("Drop the odd ones from 3, 50, 12.", "50, 12"), ("Which of these are even: 9, 8, 21?", "8")),
+    "sort_down": (
+        ("Biggest first: 3, 50, 12", "50, 12, 3"),
+        ("Order 7, 70, 17 from high to low.", "70, 17, 7"),
+    ),
+    "even_numbers": (
+        ("Drop the odd ones from 3, 50, 12.", "50, 12"),
+        ("Which of these are even: 9, 8, 21?", "8"),
+    ),
     "primes": (("Pick out all primes: 51, 53, 91, 97", "53, 97"), ("Name each prime in 2, 9, 15.", "2")),
     "sequence": (("What comes next: 3, 7, 11, 15?", "19"), ("Which number follows 5, 10, 20, 40?", "80")),
     "from_roman": (("What numbers are XIV, MCMXC?", "14, 1990"), ("Decode from Roman: CDXLIV", "444")),
-    "to_roman": (("Translate into Roman: 9, 48", "IX, XLVIII"), ("How did the Romans write 1994, 6?", "MCMXCIV, VI")),
-    "binary": (("Decimal to binary: 5, 12", "101, 1100"), ("What are 31, 64 as binary numbers?", "11111, 1000000")),
+    "to_roman": (
+        ("Translate into Roman: 9, 48", "IX, XLVIII"),
+        ("How did the Romans write 1994, 6?", "MCMXCIV, VI"),
+    ),
+    "binary": (
+        ("Decimal to binary: 5, 12", "101, 1100"),
+        ("What are 31, 64 as binary numbers?", "11111, 1000000"),
+    ),
     "in_words": (
         ("Spell out 347, 12.", "three hundred and forty-seven, twelve"),
         ("Say in words: 2005, 90", "two thousand and five, ninety"),
@@ -194,7 +230,10 @@ BY_HAND: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "simplify": (("Cancel down 12/18, 20/25.", "2/3, 4/5"), ("Reduce to lowest terms: 7/21", "1/3")),
     "common_divisor": (("Compute gcd(24, 36, 60).", "12"), ("HCF of 14, 49, please.", "7")),
-    "digit_sum": (("Cross sums, in order: 348, 91", "15, 10"), ("What are the digit sums of 5, 1000?", "5, 1")),
+    "digit_sum": (
+        ("Cross sums, in order: 348, 91", "15, 10"),
+        ("What are the digit sums of 5, 1000?", "5, 1"),
+    ),
     "compare_decimals": (
         ("Which is the largest: 0.45, 0.405, 0.5?", "0.5"),
         ("Pick the maximum of 3.07, 3.7, 3.069.", "3.7"),
@@ -237,9 +276,18 @@ BY_HAND: dict[str, tuple[tuple[str, str], ...]] = {
         ("Find the least number of weeks: an oven at 90, savings 30 per week.", "3"),
     ),
     # units
-    "to_centimetres": (("Write 3 km, 2.5 m in cm.", "300000 cm, 250 cm"), ("How many cm are 4 dm, 7 cm?", "40 cm, 7 cm")),
-    "to_grams": (("Write 0.8 kg, 35 g in g.", "800 g, 35 g"), ("How many grams are 2 t, 1.5 kg?", "2000000 g, 1500 g")),
-    "to_millilitres": (("Write 6.1 cl, 2 l in ml.", "61 ml, 2000 ml"), ("How many ml are 3 dl, 9 ml?", "300 ml, 9 ml")),
+    "to_centimetres": (
+        ("Write 3 km, 2.5 m in cm.", "300000 cm, 250 cm"),
+        ("How many cm are 4 dm, 7 cm?", "40 cm, 7 cm"),
+    ),
+    "to_grams": (
+        ("Write 0.8 kg, 35 g in g.", "800 g, 35 g"),
+        ("How many grams are 2 t, 1.5 kg?", "2000000 g, 1500 g"),
+    ),
+    "to_millilitres": (
+        ("Write 6.1 cl, 2 l in ml.", "61 ml, 2000 ml"),
+        ("How many ml are 3 dl, 9 ml?", "300 ml, 9 ml"),
+    ),
     "to_fahrenheit": (
         ("What are 0, 100 degrees Celsius in Fahrenheit?", "32, 212"),
         ("Change 25, -40 (Celsius) into degrees Fahrenheit.", "77, -40"),
@@ -315,7 +363,10 @@ BY_HAND: dict[str, tuple[tuple[str, str], ...]] = {
         ("From saw, coat, hammer, choose what is a kind of tool.", "saw, hammer"),
     ),
     "sentiment": (
-        ("Label the sentiment (positive, negative): The soup was delicious and the waiter friendly.", "positive"),
+        (
+            "Label the sentiment (positive, negative): The soup was delicious and the waiter friendly.",
+            "positive",
+        ),
         ("Label the sentiment (positive, negative): We found the room dirty, the staff rude.", "negative"),
     ),
     "weight_class": (
@@ -365,7 +416,10 @@ BY_HAND: dict[str, tuple[tuple[str, str], ...]] = {
         (f"Select everyone at a gym with over 12 books, names only.\n\n{TABLE}", "none"),
     ),
     "markdown_table": (
-        ("Show the Oslo records as a Markdown table.\n\nname,eggs\nAda,30", "| name | eggs |\n| --- | --- |\n| Ada | 30 |"),
+        (
+            "Show the Oslo records as a Markdown table.\n\nname,eggs\nAda,30",
+            "| name | eggs |\n| --- | --- |\n| Ada | 30 |",
+        ),
         (
             f"Make a Markdown table of these rows from a gym.\n\n{TABLE}",
             "| name | city | books |\n| --- | --- | --- |\n| Ada | Oslo | 7 |\n| Ben | Rome | 12 |\n| Eva | Lima | 3 |",
@@ -382,7 +436,10 @@ BY_HAND: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "python_loop": (
         ("Python: 10 + sum(3 * x for x in [1, 2, 4])", "31"),
-        ("What does this loop print?\n\nbill = 5\nfor price in [2, 6]:\n    bill += 2 * price\nprint(bill)", "21"),
+        (
+            "What does this loop print?\n\nbill = 5\nfor price in [2, 6]:\n    bill += 2 * price\nprint(bill)",
+            "21",
+        ),
     ),
     "python_filter": (
         ("Keep what is above 10 and show a Python list: [4, 11, 30, 10]", "[11, 30]"),
@@ -437,7 +494,11 @@ def test_by_hand(name: str) -> None:
         ("Which of these are even: 9, 8, 21?", "  8. ", True),
         ("What comes first? moon door", "The answer is: Moon.", True),
         ("What comes first? moon door", '"moon"', True),
-        ("Compare key, owl with owl, door, key: what do they share?", "owl, key", True),  # in either list's order
+        (
+            "Compare key, owl with owl, door, key: what do they share?",
+            "owl, key",
+            True,
+        ),  # in either list's order
         ("Use all caps: star boat", "star boat", False),  # case is the point
         ("What does a lamp of 80 euros cost after 25% off?", "60", True),
         ("Speed in km/h of a train: 270 km, 3 hours?", "90", True),

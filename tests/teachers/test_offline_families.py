@@ -16,9 +16,10 @@ from selfinstruct.teachers.offline.family import Family, frame, normal, unframed
 from selfinstruct.teachers.offline.faults import mistake
 
 FORBIDDEN = re.compile(  # the blacklists of Self-Instruct and Alpaca
-    r"\b(?:images?|graphs?|pictures?|files?|maps?|draw|plot|go to|video|audio|music|flowchart|diagram)\b", re.IGNORECASE
+    r"\b(?:images?|graphs?|pictures?|files?|maps?|draw|plot|go to|video|audio|music|flowchart|diagram)\b",
+    re.IGNORECASE,
 )
-WRONG_ARTICLE = re.compile(r"\b(?:a (?!or)[aeio]\w|an (?!before)[^aeiou\W]\w)")
+WRONG_ARTICLE = re.compile(r"\b(?:a [aeio]\w|an (?!hour)[^aeiou\W]\w)")
 WRONG_NUMBER = re.compile(r"\b1 (?:apples|eggs|lemons|oranges|pears|rolls|muffins|pies)\b")
 
 
@@ -70,7 +71,8 @@ def test_material_follows_the_rules_that_filters_check() -> None:
         assert not task.instruction.startswith("Write a program"), task
         assert task.output, task
         assert task.output == task.output.strip(), task
-        assert not WRONG_ARTICLE.search(task.instruction), task
+        if task.family not in {"starts_with", "letter_count", "article"}:  # where a is a letter
+            assert not WRONG_ARTICLE.search(task.instruction), task
         assert not WRONG_NUMBER.search(task.prompt), task
         assert "{" not in re.sub(r"\{['\"].*\}", "", task.prompt), task
 
@@ -109,7 +111,9 @@ def test_tasks_are_distinct_balanced_and_repeatable() -> None:
     assert max(counts.values()) - min(counts.values()) <= 1
     assert found == tasks(500, seed=3)
     assert found[:100] == tasks(100, seed=3)
-    assert not {task.prompt for task in found} & {task.prompt for task in tasks(500, seed=4, families="drills")}
+    assert not {task.prompt for task in found} & {
+        task.prompt for task in tasks(500, seed=4, families="drills")
+    }
 
 
 def test_tasks_leave_out_what_is_excluded() -> None:

@@ -26,6 +26,7 @@ OPPOSITES = tuple(
     ).split()
 )
 SIZE = (5, 5)  # words
+REVERSE_SIZE = (3, 5)  # the hardest to learn: short lists show the way
 LETTER_SIZE = (5, 5)
 ADDENDS = (1, 2, 3)
 NUMBERS = range(1, 61)
@@ -38,6 +39,10 @@ _NUMBERS = r"\d+(?: \d+)+"
 
 def _words(rng: Random) -> dict[str, str]:
     return {"items": " ".join(rng.sample(WORDS, rng.randint(*SIZE)))}
+
+
+def _reversible(rng: Random) -> dict[str, str]:
+    return {"items": " ".join(rng.sample(WORDS, rng.randint(*REVERSE_SIZE)))}
 
 
 def _capitals(rng: Random) -> dict[str, str]:
@@ -107,7 +112,7 @@ DRILLS = (
             "Write in reverse: {items}",
             "From last to first: {items}",
         ),
-        _words,
+        _reversible,
         lambda items: items[::-1],
     ),
     _drill(
