@@ -76,7 +76,7 @@ def render(
         f"# {_line(title)}",
         _what(rows, files),
         _section("Made by", _teachers(funnel)),
-        _section("Recipe", _recipe(steps, funnel.teachers)),
+        _section("Recipe", _recipe(steps, funnel)),
         _section("From candidates to rows", _funnel(steps, len(rows))),
         _section("Sources and licence", _sources(sources, chosen, why)),
         _section("Example", _fenced(_example(rows[0]), "json")),
@@ -155,12 +155,13 @@ def _offline(model: str) -> bool:
     return model == "offline" or model.startswith("offline/")
 
 
-def _recipe(steps: Sequence[StepRow], teachers: Mapping[str, str]) -> str:
+def _recipe(steps: Sequence[StepRow], funnel: Funnel) -> str:
     recipe: list[Any] = []
     for row in steps:
         options = {name: _portable(value) for name, value in row.options.items() if value is not None}
         recipe.append({row.name: options} if options else row.name)
-    text = yaml.safe_dump({**teachers, "steps": recipe}, sort_keys=False, allow_unicode=True, width=100)
+    head = {**funnel.models, **({"seed": funnel.seed} if funnel.seed else {})}
+    text = yaml.safe_dump({**head, "steps": recipe}, sort_keys=False, allow_unicode=True, width=100)
     said = [_alike(row) for row in steps]
     return "\n\n".join([_fenced(text.rstrip("\n"), "yaml"), *filter(None, said)])
 
@@ -238,9 +239,8 @@ def _example(row: Sample) -> str:
 
 
 def _again(funnel: Funnel) -> str:
-    command = f"pip install selfinstruct=={funnel.version}\nselfinstruct run pipeline.yaml"
-    text = "Put the recipe above into `pipeline.yaml`, next to the source files:\n\n"
-    text += _fenced(command, "sh")
+    text = f"Put the recipe above into `pipeline.yaml`, next to the source files; with selfinstruct {funnel.version}:\n\n"
+    text += _fenced("selfinstruct run pipeline.yaml", "sh")
     if all(_offline(model) for model in funnel.teachers.values()):
         return text + "\n\nNo step of it depends on time or chance: the same files come out, byte for byte."
     return text + (

@@ -32,8 +32,8 @@ _WANTED: dict[str, tuple[tuple[type, ...], str]] = {
 def load(path: Path, sets: Sequence[str] = (), limit: int | None = None) -> Pipeline:
     """Read a pipeline file.
 
-    `sets` are `step.option=value` (or `teacher=...`, `judge.concurrency=...`, `seed=...`); where a step occurs twice, its
-    number in the list stands for its name. `limit` lowers the `n` of the steps that make rows, or, in a pipeline
+    `sets` are `step.option=value` (or `teacher=...`, `judge.concurrency=...`, `seed=...`); where a step occurs twice,
+    its number in the list stands for its name. `limit` lowers the `n` of the steps that make rows, or, in a pipeline
     without one, the `limit` of its `read` steps.
 
     Raises ConfigError with file and line.

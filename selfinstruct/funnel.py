@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from selfinstruct.store import Store
@@ -37,7 +37,8 @@ class StepRow:
 @dataclass(frozen=True)
 class Funnel:
     """All steps of a run so far. `teachers` maps each role to the model that plays it, `about` a model to what it says
-    of itself, where it has something to say.
+    of itself, where it has something to say; `models` is what the pipeline says of each role, without addresses
+    and what only the machine needs.
     """
 
     pipeline: str
@@ -45,6 +46,8 @@ class Funnel:
     teachers: Mapping[str, str]
     about: Mapping[str, str]
     steps: tuple[StepRow, ...]
+    models: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
     @classmethod
     def of(cls, store: Store) -> Self:
@@ -79,4 +82,6 @@ class Funnel:
             teachers=about.get("teachers", {}),
             about=about.get("about", {}),
             steps=tuple(rows),
+            models=about.get("models", {}),
+            seed=about.get("seed", 0),
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from selfinstruct.teachers.connect import check as check_teacher
 Event = Literal["begin", "skip", "end"]
 Watch = Callable[[Event, Tally], None]
 _CHUNK = 1_000  # rows written at a time
+_OF_THE_MACHINE = ("base_url", "key_env", "concurrency", "rpm", "tpm", "timeout", "price")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,12 @@ def execute(
 
     Raises the errors of `selfinstruct.errors`; after BudgetReached and Paused the same call goes on.
     """
-    given: dict[str, str | Mapping[str, Any] | None] = {"teacher": teacher, "judge": judge, "user": user, "student": student}
+    given: dict[str, str | Mapping[str, Any] | None] = {
+        "teacher": teacher,
+        "judge": judge,
+        "user": user,
+        "student": student,
+    }
     models = {role: model for role, model in given.items() if model is not None}
     pipeline = Pipeline(name or Path(out).name, tuple(steps), models, seed, budget=budget)
     return run(pipeline, Path(out), watch=watch)
@@ -99,20 +105,27 @@ def run(pipeline: Pipeline, out: Path, *, fresh: bool = False, watch: Watch | No
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    result: list[Outcome | BaseException] = []  # a notebook's loop is running: use another thread's
+    return _in_a_thread(work)
 
-    def target() -> None:
+
+def _in_a_thread(work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    """For a notebook, whose own loop is running. Interrupting the cell stops the work as Ctrl-C stops a command."""
+    begun: list[Callable[[], object]] = []
+
+    async def stoppable() -> Outcome:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+        begun.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        return await work
+
+    with ThreadPoolExecutor(1) as thread:
+        job = thread.submit(asyncio.run, stoppable())
         try:
-            result.append(asyncio.run(work))
-        except BaseException as error:
-            result.append(error)
-
-    thread = threading.Thread(target=target)
-    thread.start()
-    thread.join()
-    if isinstance(result[0], BaseException):
-        raise result[0]
-    return result[0]
+            return job.result()
+        except KeyboardInterrupt:
+            for stop in begun:
+                stop()
+            raise  # once what is in flight has landed: leaving the block waits for the thread
 
 
 async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch) -> Outcome:
@@ -145,12 +158,22 @@ def _about(pipeline: Pipeline, place: Place) -> dict[str, Any]:
         "name": pipeline.name,
         "version": __version__,
         "teachers": {name: part.teacher.model for name, part in place.roles.items()},
+        "models": {name: _portable(model) for name, model in pipeline.models.items()},
+        "seed": pipeline.seed,
         "about": {
             part.teacher.model: part.teacher.about
             for part in place.roles.values()
             if hasattr(part.teacher, "about")
         },
     }
+
+
+def _portable(model: str | Mapping[str, Any]) -> Any:
+    """A role's line without addresses and without what changes no row: it is shown in cards."""
+    if isinstance(model, str):
+        return model
+    kept = {key: value for key, value in model.items() if key not in _OF_THE_MACHINE}
+    return kept["model"] if set(kept) == {"model"} else kept
 
 
 def _same(pipeline: Pipeline, store: Store) -> None:
@@ -171,7 +194,7 @@ def check(pipeline: Pipeline, place: Place) -> None:
         if pipeline.budget is not None and part.price is None:
             raise ConfigError(
                 f"no price is known for {part.teacher.model}, so a budget can't be kept",
-                f"give it: {part.name}: {{model: ..., price: {{input: 0.15, output: 0.60}}}} (dollars a million tokens)",
+                f"give it, in dollars a million tokens: {part.name}: {{model: ..., price: {{input: 1, output: 5}}}}",
             )
     for n, each in enumerate(pipeline.steps, start=1):
         try:
@@ -233,16 +256,16 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
                 tally.kept += 1
                 if len(kept) + len(view.dropped) >= _CHUNK:
                     write(done=False)
+        if tally.pending or tally.came != coming:
+            raise DataError(
+                f"step `{current.name}` lost count: {tally.came} of {coming} rows came, {tally.made} were made,"
+                f" {tally.kept} kept, {tally.drops.total()} dropped",
+                "a step takes all rows, yields or drops each, and declares new ones with run.made()",
+            )
     except BaseException:
         with contextlib.suppress(StoreError):
             write(done=False)  # how far it got, for `show`; the next execution starts the step anew
         raise
-    if tally.pending or tally.came != coming:
-        raise DataError(
-            f"step `{current.name}` lost count: {tally.came} rows came, {tally.made} were made, {tally.kept} kept,"
-            f" {tally.drops.total()} dropped",
-            "a step takes all rows, yields or drops each, and declares new ones with run.made()",
-        )
     tally.ended = time.monotonic()
     write(done=True)
     watch("end", tally)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from selfinstruct.funnel import Funnel, StepRow
 from selfinstruct.outlook import Estimate, Outlook
 from selfinstruct.pipeline import Pipeline
-from selfinstruct.pricing import Price
+from selfinstruct.pricing import Price, cost
 from selfinstruct.run import Place
 from selfinstruct.store import FILE, Store
+from selfinstruct.teachers import Usage
 
 
 @dataclass(frozen=True)
@@ -88,4 +89,4 @@ def _priced(n: int, name: str, estimate: Estimate, place: Place) -> PlanRow:
 
 
 def _cost(price: Price | None, read: int, written: int) -> int | None:
-    return None if price is None else read * price.input + written * price.output
+    return None if price is None else cost(Usage(read, written), price)

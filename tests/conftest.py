@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from selfinstruct.limits import Limits
 from selfinstruct.pricing import Price
 from selfinstruct.prompts import Prompts
 from selfinstruct.run import Place, Role, Run, Session, Tally
+from selfinstruct.step import REGISTRY
 from selfinstruct.store import Store
 from selfinstruct.teachers import Completion, Request, Teacher, Usage
 from selfinstruct.teachers.connect import connect
@@ -115,6 +116,17 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Teacher], str]:
 
     monkeypatch.setattr(selfinstruct.roles, "connect", opened)
     return register
+
+
+@contextmanager
+def own_steps() -> Iterator[None]:
+    """Steps that are made inside leave the registry again: other tests look at all that is in it."""
+    known = dict(REGISTRY)
+    try:
+        yield
+    finally:
+        REGISTRY.clear()
+        REGISTRY.update(known)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ class Clock:
             await real(0)
 
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now))
-        monkeypatch.setattr(module.asyncio, "sleep", sleep)
+        monkeypatch.setattr(asyncio, "sleep", sleep)
 
     @property
     def passed(self) -> float:

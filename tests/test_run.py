@@ -100,7 +100,7 @@ def test_a_failure_cancels_the_rest_and_leaves_nothing_running(tmp_path: Path) -
         seen = []
         async with running(tmp_path, Echo()) as run:
             before = asyncio.all_tasks()
-            with pytest.raises(TeacherError, match="no such model"):
+            with pytest.raises(TeacherError, match="no such model"):  # noqa: PT012 (the loop raises)
                 async for result in run.map(work, range(1_000), window=8):
                     seen.append(result)
             assert asyncio.all_tasks() == before
@@ -287,7 +287,7 @@ def test_a_long_wait_pauses_at_once(tmp_path: Path) -> None:
 
     async def main() -> None:
         async with running(tmp_path, teacher) as run:
-            with pytest.raises(Paused, match="daily limit.*3600 s"):
+            with pytest.raises(Paused, match=r"daily limit.*3600 s"):
                 await run.generate("q")
 
     asyncio.run(main())

@@ -197,7 +197,7 @@ def test_a_newer_version_is_refused(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     db.close()
     for opening in (Store.open, Store.read):
-        with pytest.raises(StoreError, match="newer version .*99") as refused:
+        with pytest.raises(StoreError, match=r"newer version .*99") as refused:
             opening(tmp_path)
         assert "upgrade" in refused.value.hint
     with pytest.raises(StoreError, match="newer"):  # not "somebody is working on this run"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 from selfinstruct.errors import ConfigError
@@ -12,6 +14,8 @@ Progress = Callable[[int, int, str], None]  # done, total, what it is doing
 Chat = Sequence[Mapping[str, str]]  # messages: mappings with exactly `role` and `content`
 
 MARKER = "COMPLETE"  # the file written last into a student, a checkpoint and an exported model
+# What the libraries warn each other about; it says nothing to our users. Beginnings of messages.
+_AMONG_THEMSELVES = ("`is_gradient_checkpointing` is deprecated",)
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 
@@ -45,6 +49,8 @@ def hush() -> None:
     transformers.utils.logging.disable_progress_bar()
     datasets.utils.logging.set_verbosity_error()
     datasets.disable_progress_bars()
+    for message in _AMONG_THEMSELVES:
+        warnings.filterwarnings("ignore", re.escape(message), FutureWarning)
 
 
 def silent(done: int, total: int, text: str) -> None:

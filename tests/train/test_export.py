@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from selfinstruct.train import hush
 from selfinstruct.train.export import export, exported, extend_card, origin
 
 pytest.importorskip("torch")
@@ -50,6 +51,7 @@ def test_a_merged_adapter_equals_the_adapted_model_in_memory(
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
+    hush()
     torch.manual_seed(0)
     plain = AutoModelForCausalLM.from_pretrained(student)
     untouched = logits(plain)

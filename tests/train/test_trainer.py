@@ -42,7 +42,7 @@ def test_the_lean_head_computes_the_loss_and_the_gradients_of_trl(
         loss = compute(made.model, dict(batch), num_items_in_batch=count)
         loss.backward()
         gradients = [p.grad.clone() for p in made.model.parameters() if p.grad is not None]
-        found.append((float(loss), gradients))
+        found.append((loss.item(), gradients))
     (ours, our_gradients), (theirs, their_gradients) = found
     assert ours == pytest.approx(theirs, rel=1e-5)
     assert len(our_gradients) == len(their_gradients) > 0

@@ -2,7 +2,7 @@
 
 Tuned for two things at once. Learnable: few wordings, items apart by spaces so that a word-level tokenizer sees one
 token an item, a small vocabulary. Novel: ROUGE-L F of two rows of one wording is (T+o)/(T+C) for T wording words, C
-items and o shared ones in order, so that with T <= 5 and C = 5 two rows pass 0.7 only when they share three items.
+items and o shared ones in order, so that with T <= 5 and C >= 4 two rows pass 0.7 only when two items are shared.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from selfinstruct.teachers.offline.family import SPACED, Family, Slots
 
 # The one place to tune. Sizes are (fewest, most) items of a row.
 WORDS = tuple(
-    "apple bell bird boat book bread cake chair cloud coin cup door fish gate glass hat house key king lamp leaf moon "
-    "nest owl rain ring river rose ship star stone tree".split()
+    "apple arrow bell bird boat bone book bread brick bridge cake candle chair clock cloud coat coin corn cup desk "
+    "door drum fish flag fork frog gate glass glove goat grape hat hill house iron jar key king kite lamp leaf lemon "
+    "lion milk moon mouse nest nut ocean olive onion owl paper peach pen piano plate pond queen rain ring river rope "
+    "rose salt sand ship shoe silk snow sock spoon star stone sugar table tiger tower train tree violin wagon water "
+    "wheel wind wolf yarn zebra".split()
 )
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 OPPOSITES = tuple(
     tuple(pair.split("-"))
     for pair in (
         "hot-cold up-down big-small fast-slow early-late wet-dry open-closed full-empty hard-soft high-low light-dark "
-        "long-short loud-quiet near-far"
+        "long-short loud-quiet near-far new-old rich-poor"
     ).split()
 )
-SIZE = (5, 5)  # words
-REVERSE_SIZE = (3, 5)  # the hardest to learn: short lists show the way
-LETTER_SIZE = (5, 5)
+SIZE = (4, 6)  # words
+LETTER_SIZE = (5, 6)
 ADDENDS = (1, 2, 3)
 NUMBERS = range(1, 61)
 NUMBER_SIZE = (5, 5)
@@ -39,10 +41,6 @@ _NUMBERS = r"\d+(?: \d+)+"
 
 def _words(rng: Random) -> dict[str, str]:
     return {"items": " ".join(rng.sample(WORDS, rng.randint(*SIZE)))}
-
-
-def _reversible(rng: Random) -> dict[str, str]:
-    return {"items": " ".join(rng.sample(WORDS, rng.randint(*REVERSE_SIZE)))}
 
 
 def _capitals(rng: Random) -> dict[str, str]:
@@ -112,7 +110,7 @@ DRILLS = (
             "Write in reverse: {items}",
             "From last to first: {items}",
         ),
-        _reversible,
+        _words,
         lambda items: items[::-1],
     ),
     _drill(
@@ -207,7 +205,7 @@ DRILLS = (
             "Tell me the word count: {items}",
             "Count the items: {items}",
         ),
-        lambda rng: {"items": " ".join(rng.sample(WORDS, rng.randint(SIZE[0] - 2, SIZE[1] + 2)))},
+        lambda rng: {"items": " ".join(rng.sample(WORDS, rng.randint(SIZE[0] - 1, SIZE[1] + 1)))},
         lambda items: [str(len(items))],
     ),
     Family(
