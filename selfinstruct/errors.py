@@ -28,6 +28,9 @@ class SelfInstructError(Exception):
         self.message = message
         self.hint = hint
 
+    def __str__(self) -> str:
+        return self.message
+
 
 class ConfigError(SelfInstructError):
     exit_code = 2

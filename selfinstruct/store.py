@@ -283,9 +283,9 @@ class Store:
         of = "completions" if n is None else "uses JOIN completions USING (key)"
         where = "" if n is None else " WHERE n = ?"
         calls, read, written, cost, priced = self._reader.execute(
-            "SELECT count(*), coalesce(sum(json_extract(completion, '$[4]')), 0),"
+            "SELECT count(*), coalesce(sum(json_extract(completion, '$[4]')), 0),"  # noqa: S608 (no outside text)
             " coalesce(sum(json_extract(completion, '$[5]')), 0),"
-            f" coalesce(sum(cost_nano), 0), count(cost_nano) FROM {of}{where}",  # noqa: S608 (no outside text)
+            f" coalesce(sum(cost_nano), 0), count(cost_nano) FROM {of}{where}",
             () if n is None else (n,),
         ).fetchone()
         return Spent(calls, read, written, cost, calls - priced)

@@ -141,7 +141,7 @@ async def alpaca(
         while barren < patience:
             expected = (kept + TOTAL - examples) / (
                 answered + 1
-            )  # rows a call, one full call assumed beforehand
+            )  # rows a call; the first is assumed to be full
             if kept + (asked - answered) * expected >= n:
                 return
             asked += 1
@@ -200,15 +200,13 @@ async def alpaca(
 
 def _tasks(completion: Completion, first: int, *, as_json: bool, paper: bool) -> list[Task | ParseError]:
     cut = completion.finish_reason == "length"
-    if paper:
-        return parse.blocks_paper(completion.text, first, cut=cut)
-    if completion.finish_reason in ("filtered", "rejected"):
+    if completion.finish_reason in ("filtered", "rejected") and not (paper and completion.text):
         return [ParseError(completion.finish_reason, completion.refusal or "")]
     if not completion.text.strip():
-        return [ParseError("empty_completion")]
+        return [ParseError("truncated" if cut else "empty_completion")]
     if not as_json:
-        found = parse.blocks(completion.text, first, cut=cut)
-        return found or [ParseError("bad_block", "no numbered task")]
+        read = parse.blocks_paper if paper else parse.blocks
+        return read(completion.text, first, cut=cut)
     try:
         return parse.tasks(completion.text)
     except ParseError as error:

@@ -83,7 +83,7 @@ async def evaluate(
         when: ask(name, questions, max_new_tokens=max_new_tokens, progress=run.progress)
         for when, name in asked.items()
     }
-    facts = {"tasks": tasks, "n": len(questions)}
+    facts: dict[str, Any] = {"tasks": tasks, "n": len(questions)}
     facts |= {when: measure(questions, given) for when, given in answers.items()}
     with atomic(run.dir / RESULT) as file:
         file.write(orjson.dumps(facts, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -92,9 +92,14 @@ async def evaluate(
             file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
     if origin(Path(after)):
         extend_card(Path(after), "Evaluation", facts)
-    run.note(**facts)
+    run.note(**facts, headline=_headline(facts))
     for sample in rows:
         yield sample
+
+
+def _headline(facts: Mapping[str, Any]) -> str:
+    figures = [f"{facts[when]['exact_match']:.3f}" for when in ("before", "after") if when in facts]
+    return f"exact match {' -> '.join(figures)} on {facts['n']:,} questions ({facts['tasks']})"
 
 
 def _questions(

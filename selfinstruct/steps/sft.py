@@ -104,12 +104,28 @@ async def sft(
     )
     refused = {learnt[each.index]: each for each in ready.refused}
     facts = fit(ready, run.dir / output, recipe=recipe, tables=_tables(run.funnel()), progress=run.progress)
-    run.note(model=output, held_out=sum(kept), **facts)
+    run.note(model=output, held_out=sum(kept), **facts, **_words(facts))
     for place, row in enumerate(rows):
         if place in refused:
             run.drop(row, refused[place].reason, **refused[place].detail)
         else:
             yield row.note(split="held_out") if kept[place] else row
+
+
+def _words(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The line for the summary, and a warning where there is something to warn of."""
+    losses = list(facts["losses"].values())
+    found = {
+        "headline": f"{facts['trained_parameters']:,} parameters, {facts['rows']:,} rows, {facts['steps']:,} steps "
+        f"in {facts['training_seconds']:.0f} s"
+        + (f", loss {losses[0]:.2f} -> {losses[-1]:.2f}" if losses else "")
+    }
+    if facts["torn_prompts"]:
+        found["warning"] = (
+            f"in {facts['torn_prompts']:,} of {facts['rows']:,} rows the prompt ends in other tokens before an answer "
+            "than when it is asked: the chat template should end prompts with a line break or a special token"
+        )
+    return found
 
 
 def _chat(sample: Sample) -> Chat:

@@ -118,8 +118,8 @@ def test_recorded_alpaca_runs_come_out_of_the_step_unchanged(
 
 def test_recorded_self_instruct_completions_are_filtered_as_recorded() -> None:
     """114 raw completions of three runs of Self-Instruct's program: accepted lists equal in 113 (10 of 10, 14 of 14,
-    89 of 90), and in them all 425 instructions with every mean similarity and top-10 score to 1e-9. The one that differs
-    is the last of its run: the record ends before its last item."""
+    89 of 90), and in them all 425 instructions with every mean similarity and top-10 score to 1e-9. The one that
+    differs is the last of its run: the record ends before its last item."""
     completions = [json.loads(line) for line in gzip.decompress(RAW.read_bytes()).splitlines()]
     runs: dict[str, list[Row]] = {}
     for completion in completions:

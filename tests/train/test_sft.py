@@ -148,7 +148,11 @@ def test_lora_trains_an_adapter_and_exports_one_merged_model(
         ),
         ({"trainer": {"output_dir": "x"}}, "can't set `output_dir`", "output"),
         ({"trainer": {"lr_scheduler_type": "sideways"}}, "TRL refuses the training options", "trainer"),
-        ({"lora": {"lora_alfa": 8}}, "`lora` has the unknown field `lora_alfa`", "did you mean `lora_alpha`?"),
+        (
+            {"lora": {"lora_alfa": 8}},
+            "`lora` has the unknown field `lora_alfa`",
+            "did you mean `lora_alpha`?",
+        ),
         ({"lora": {"zzzz": 8}}, "`lora` has the unknown field `zzzz`", "look at the library's page"),
     ],
 )
