@@ -16,6 +16,8 @@ texts joined, and an order-2 Markov chain, a third each.
 from __future__ import annotations
 
 import argparse
+import ctypes
+import gc
 import gzip
 import json
 import multiprocessing
@@ -24,7 +26,7 @@ import random
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +47,7 @@ def mix(real: list[str], size: int) -> list[str]:
     texts = list(dict.fromkeys(real))[:size]
     cut = [text.split() for text in texts]
     words = [word for text in cut for word in text]
-    following = defaultdict(list)
+    following: dict[tuple[str, str], list[str]] = defaultdict(list)
     for text in cut:
         for a, b, c in zip(["", "", *text], ["", *text], [*text, ""], strict=False):
             following[a, b].append(c)
@@ -60,15 +62,19 @@ def mix(real: list[str], size: int) -> list[str]:
             made = made[: len(made) // 2] + other[len(other) // 2 :]
         else:
             made = []
-            while len(made) < 60 and (word := rng.choice(following[tuple(["", "", *made][-2:])])):
+            a, b = "", ""
+            while len(made) < 60 and (word := rng.choice(following[a, b])):
                 made.append(word)
+                a, b = b, word
         texts.append(" ".join(made))
     rng.shuffle(texts)
     return texts
 
 
 def resident() -> float:
-    """MB of this process that are in memory."""
+    """MB of this process that are in memory, once the allocator has given back what is free (Linux)."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -147,13 +153,20 @@ def measured(function: Callable[..., Row], *args: Any) -> Row:
         return pool.apply(function, args)
 
 
-def show(title: str, rows: list[Row]) -> None:
+def show(title: str, rows: Iterable[Row]) -> list[Row]:
+    """Print each row when it is there."""
     print(f"\n{title}")
-    heads = list(rows[0])
-    print("  ".join(f"{head:>14}" for head in heads))
+    shown: list[Row] = []
     for row in rows:
-        cells = (f"{row[h]:,.4g}" if isinstance(row[h], float) else f"{row[h]:,}" for h in heads)
-        print("  ".join(f"{cell:>14}" for cell in cells), flush=True)
+        if not shown:
+            print("".join(f"{head:>16}" for head in row))
+        cells = (
+            f"{v:,.4g}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else v
+            for v in row.values()
+        )
+        print("".join(f"{cell:>16}" for cell in cells), flush=True)
+        shown.append(row)
+    return shown
 
 
 def main() -> None:
@@ -169,18 +182,20 @@ def main() -> None:
 
     show(
         "greedy pass (add_all)",
-        [{"pool": n, "threshold": t} | measured(greedy, x, t) for n, x in pools.items() for t in THRESHOLDS],
+        ({"texts": n, "threshold": t} | measured(greedy, x, t) for n, x in pools.items() for t in THRESHOLDS),
     )
     show(
-        "one at a time (add_if_new) against the full pool",
-        [{"texts": n, "threshold": t} | measured(online, x, t) for n, x in pools.items() for t in THRESHOLDS],
+        "one at a time (add_if_new) against the full pool, microseconds",
+        ({"texts": n, "threshold": t} | measured(online, x, t) for n, x in pools.items() for t in THRESHOLDS),
     )
-    small = [measured(original, real, pool) for pool in (1000, 2000, 4000)]
-    show("the original's way: one instruction against the pool", small)
+    small = show(
+        "the original's way: one instruction against the pool",
+        (measured(original, real, pool) for pool in (1000, 2000, 4000)),
+    )
     pair = small[-1]["s_each"] / small[-1]["pool"]
     for size in (len(real), options.size):
         print(f"extrapolated to a greedy pass over {size:,}: {pair * size * size / 2:,.0f} CPU s")
-    show("all scores of one text, 64 at a time", [measured(brute, x, len(x)) for x in pools.values()])
+    show("all scores of one text, 64 at a time", (measured(brute, x, len(x)) for x in pools.values()))
 
 
 if __name__ == "__main__":

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from selfinstruct import __version__
@@ -31,37 +35,72 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-out = Console(highlight=False)
+# Where no terminal is near, nothing narrows a table but who sets COLUMNS.
+_NARROW = "COLUMNS" in os.environ or any(os.isatty(stream) for stream in (0, 1, 2))
+out = Console(highlight=False, width=None if _NARROW else 100)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 INTERRUPTED = 130
-_EVERY = 10.0  # seconds between two plain lines of a step at work
+EVERY = 30.0  # seconds between two plain lines of a step at work
 
-PipelineFile = Annotated[Path, typer.Argument(help="the pipeline file (YAML)", show_default=False)]
-RunFolder = Annotated[Path, typer.Argument(help="the folder of a run", show_default=False)]
+PipelineFile = Annotated[
+    Path, typer.Argument(help="the pipeline file (YAML)", metavar="PIPELINE", show_default=False)
+]
+RunFolder = Annotated[Path, typer.Argument(help="the folder of a run", metavar="FOLDER", show_default=False)]
 Set = Annotated[
     list[str],
     typer.Option("--set", metavar="STEP.OPTION=VALUE", help="change an option; may be given many times"),
 ]
 Limit = Annotated[
     int | None,
-    typer.Option(min=1, help="a small trial: at most so many rows are made (or, in curation, read)"),
+    typer.Option(
+        min=1,
+        metavar="ROWS",
+        help="a small trial: at most so many rows are made (or, where no step makes rows, read)",
+    ),
 ]
-Cap = Annotated[float | None, typer.Option(min=0, help="dollars; reaching them pauses the run")]
+Cap = Annotated[
+    float | None, typer.Option(min=0, metavar="DOLLARS", help="what the run may cost; at that it pauses")
+]
 Out = Annotated[
-    Path | None, typer.Option("--out", help="the run's folder  [default: data/NAME]", show_default=False)
+    Path | None,
+    typer.Option(
+        "--out", metavar="FOLDER", help="the run's folder  [default: data/NAME]", show_default=False
+    ),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
 
 
 def main() -> None:
     """The entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal that knows no ✓ shows a ? instead of a traceback
     app(prog_name="selfinstruct")
 
 
 def _say(text: str | Text) -> None:
     """Print a line as it is: pipes and narrow terminals get no line breaks of ours."""
-    out.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
+    from selfinstruct.screen import safe
+
+    out.print(Text(safe(text)) if isinstance(text, str) else text, soft_wrap=True)
+
+
+def _draw(what: RenderableType) -> None:
+    """Print a table or the like; what is wider than a pipe's assumed width is not cut."""
+    out.print(what, crop=out.is_terminal)
+
+
+def _page(text: str) -> None:
+    """Print lines, each wrapped at its own indentation on a terminal."""
+    for line in text.splitlines():
+        if out.is_terminal and line:
+            words = line.lstrip()
+            out.print(Padding(Text(words), (0, 0, 0, len(line) - len(words))))
+        else:
+            _say(line)
 
 
 @contextmanager
@@ -75,7 +114,9 @@ def _told(debug: bool) -> Iterator[None]:
         _print_error(error)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        err.print("\ninterrupted: every answer so far is kept; the same command goes on")
+        if err.is_terminal:
+            err.print()  # below the ^C
+        err.print("interrupted: every answer so far is kept; the same command goes on")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -130,47 +171,107 @@ def run(
         _say(f"selfinstruct {__version__}: {loaded.name} ({said}) in {folder}")
         with _watching(names) as watch:
             outcome = pipelines.run(loaded, folder, fresh=fresh, watch=watch)
-        _summary(outcome.funnel, folder)
+        _summary(folder)
         for text in screen.warnings(outcome.funnel):
             err.print(Text.assemble(("warning: ", "bold yellow"), screen.safe(text)))
 
 
 @contextmanager
 def _watching(names: list[str]) -> Iterator[Any]:
-    """Show progress: a live table on a terminal, plain lines elsewhere."""
+    """Show progress: a live table on a terminal, plain lines elsewhere. SIGTERM ends a run as Ctrl-C does."""
     from selfinstruct import screen
 
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
-    if out.is_terminal:
-        from rich.live import Live
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    warnings = _Warnings(logging.WARNING)
+    logging.getLogger().addHandler(warnings)
+    try:
+        if out.is_terminal:
+            from rich.live import Live
 
-        board = screen.Board(names)
-        with Live(board, console=out, refresh_per_second=8, transient=True):
-            yield board.watch
-        return
-    last = 0.0
-
-    def watch(event: Event | str, tally: Tally) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if event != "progress" or now - last > _EVERY:
-            last = now
-            _say(screen.line(event, tally, len(names)))
-
-    yield watch
+            board = screen.Board(names)
+            with Live(board, console=out, refresh_per_second=8, transient=True):
+                yield board.watch
+        else:
+            with _plain(len(names)) as watch:
+                yield watch
+    finally:
+        logging.getLogger().removeHandler(warnings)
+        signal.signal(signal.SIGTERM, before)
 
 
-def _summary(found: Funnel, folder: Path) -> None:
+class _Warnings(logging.Handler):
+    """Warnings of ours and of libraries; above the live table, where there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from selfinstruct import screen
+
+        console = out if out.is_terminal and err.is_terminal else err
+        said = Text.assemble(("warning: ", "bold yellow"), screen.safe(record.getMessage()))
+        console.print(said, soft_wrap=True)
+
+
+@contextmanager
+def _plain(steps: int) -> Iterator[Any]:
+    """A line when a step begins and ends, and now and then while it works."""
     from selfinstruct import screen
 
-    out.print(screen.funnel(found))
+    over = threading.Event()
+    current: list[tuple[Tally, screen.Pace]] = []
+
+    def watch(event: Event, tally: Tally) -> None:
+        current[:] = [(tally, screen.Pace())] if event == "begin" else []
+        _say(screen.line(event, tally, steps))
+
+    def beat() -> None:
+        while not over.wait(EVERY):
+            for tally, pace in current:
+                left = None if tally.share is None else pace.left(tally.share, time.monotonic())
+                _say(screen.line("progress", tally, steps, left))
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        over.set()
+        thread.join()
+
+
+def _summary(folder: Path) -> None:
+    from selfinstruct import screen
+    from selfinstruct.funnel import Funnel
+    from selfinstruct.store import Store
+
+    with Store.read(folder) as store:
+        found, paid = Funnel.of(store), store.spent()
+    _draw(screen.funnel(found))
     for row in found.steps:
         headline = row.facts.get("headline")
         if headline:
             _say(Text.assemble((f"{row.name}: ", "bold"), screen.safe(str(headline))))
-    for model, about in sorted(found.about.items()):
-        _say(Text.assemble((f"{model}: ", "bold"), about))
+        if not row.done:
+            waiting = f"; {screen.many(row.pending, 'row')} not decided yet" if row.pending else ""
+            _say(Text.assemble((f"{row.name}: ", "bold"), f"not finished{waiting}"))
+    if paid.calls > sum(row.calls for row in found.steps):
+        _say_filed(folder)
+    _draw(screen.Pairs(sorted(found.about.items())))
     _say(Text.assemble(("all of it: ", "bold"), str(folder)))
+
+
+def _say_filed(folder: Path) -> None:
+    """What the run has paid for so far, when it has asked for anything."""
+    from selfinstruct import screen
+    from selfinstruct.budget import dollars
+    from selfinstruct.store import FILE, Store
+
+    if not (folder / FILE).is_file():
+        return
+    with Store.read(folder) as store:
+        paid = store.spent()
+    if paid.calls:
+        tokens = screen.short(paid.input_tokens + paid.output_tokens)
+        said = f"{screen.many(paid.calls, 'answer')}, {tokens} tokens, {dollars(paid.cost_nano)}"
+        _say(Text.assemble(("on file: ", "bold"), f"{said}; none of them is asked for again"))
 
 
 @app.command()
@@ -182,7 +283,7 @@ def plan(
     budget: Cap = None,
     debug: Debug = False,
 ) -> None:
-    """Check everything and print calls, tokens and cost of each step; sends nothing."""
+    """Check everything, print calls, tokens and cost; sends nothing."""
     with _told(debug):
         from datetime import date
 
@@ -193,7 +294,8 @@ def plan(
         loaded, folder = _load(pipeline, sets, limit, budget, to)
         place = loaded.place(folder)
         rows = plans.plan(loaded, place)
-        out.print(screen.plan(rows))
+        _draw(screen.plan(rows))
+        _say_filed(folder)
         if any(row.expected_nano for row in rows):
             _say(pricing.aged(date.today()) or f"prices are of {pricing.as_of()}")
         if any(row.expected_nano is None for row in rows):
@@ -208,12 +310,14 @@ def plan(
 def show(
     folder: RunFolder,
     drops: Annotated[
-        str | None, typer.Option(help="STEP: print its dropped rows as JSON lines", show_default=False)
+        str | None,
+        typer.Option(metavar="STEP", help="print the rows that it dropped as JSON lines", show_default=False),
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Show the funnel of a run: what came, was made, dropped and kept, and what it cost."""
+    """Show a run's funnel: rows made, dropped and kept, and their cost."""
     with _told(debug):
+        from selfinstruct import screen
         from selfinstruct.funnel import Funnel
         from selfinstruct.store import Store
 
@@ -221,11 +325,11 @@ def show(
             found = Funnel.of(store)
             if drops is None:
                 _say(f"{found.pipeline} in {folder}, by selfinstruct {found.version}")
-                _summary(found, folder)
+                _summary(folder)
                 return
             for drop in store.drops(_number(found, drops)):
                 row = drop.sample if isinstance(drop.sample, str) else drop.sample.to_row()
-                sys.stdout.write(json.dumps({"reason": drop.reason, **drop.detail, "row": row}) + "\n")
+                sys.stdout.write(screen.as_line({"reason": drop.reason, **drop.detail, "row": row}) + "\n")
 
 
 def _number(found: Funnel, step: str) -> int:
@@ -244,49 +348,55 @@ def _number(found: Funnel, step: str) -> int:
 @app.command()
 def look(
     folder: RunFolder,
-    step: Annotated[str, typer.Argument(help="the step, by name or number", show_default=False)],
-    row: Annotated[int, typer.Argument(min=1, help="which of its rows")] = 1,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="its name or number", show_default=False)],
+    row: Annotated[int, typer.Argument(metavar="ROW", min=1, help="which of its rows")] = 1,
     dropped: Annotated[bool, typer.Option("--dropped", help="look at the rows it dropped instead")] = False,
     debug: Debug = False,
 ) -> None:
-    """Look at one row of a step: its text, scores, lineage, and the raw requests it came from."""
+    """Look at one row and the raw requests behind it.
+
+    Shows its text, its scores, why it was dropped, and what it was made from.
+    """
     with _told(debug):
         from selfinstruct import look as looking
         from selfinstruct.funnel import Funnel
         from selfinstruct.store import Store
 
         with Store.read(folder) as store:
-            out.print(looking.sight(store, _number(Funnel.of(store), step), row, dropped=dropped))
+            _draw(looking.sight(store, _number(Funnel.of(store), step), row, dropped=dropped))
 
 
 @app.command()
 def steps(
-    name: Annotated[str | None, typer.Argument(help="a step", show_default=False)] = None,
+    name: Annotated[str | None, typer.Argument(metavar="STEP", help="a step", show_default=False)] = None,
     debug: Debug = False,
 ) -> None:
     """List the steps, or show one with its options."""
     with _told(debug):
         import selfinstruct.steps  # noqa: F401
-        from selfinstruct import reference
+        from selfinstruct import reference, screen
         from selfinstruct.step import REGISTRY
 
         if name is None:
-            for each in sorted(REGISTRY):
-                _say(f"{each:<12} {REGISTRY[each].summary}")
+            _draw(screen.Pairs((each, REGISTRY[each].summary) for each in sorted(REGISTRY)))
             return
         if name not in REGISTRY:
             raise ConfigError(f"there is no step `{name}`", nearest(name, REGISTRY))
-        _say(reference.step(REGISTRY[name]))
+        _page(reference.step(REGISTRY[name]))
 
 
 @app.command()
 def prompts(
     name: Annotated[
-        str | None, typer.Argument(help="a prompt, such as alpaca/blocks", show_default=False)
+        str | None,
+        typer.Argument(metavar="PROMPT", help="a prompt, such as alpaca/blocks", show_default=False),
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """List the prompts, or print one. A file of the same name in prompts/ beside your pipeline replaces it."""
+    """List the prompts, or print one.
+
+    A file of the same name in a folder prompts/ beside your pipeline replaces it.
+    """
     with _told(debug):
         from selfinstruct.prompts import Prompts
 
@@ -300,11 +410,11 @@ def prompts(
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="where to write them")] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="where to write them")] = Path(),
     force: Annotated[bool, typer.Option("--force", help="replace files that exist")] = False,
     debug: Debug = False,
 ) -> None:
-    """Write a commented pipeline.yaml and a copy of the seed tasks, ready to be edited and run."""
+    """Write a commented pipeline.yaml and seed tasks to start from."""
     with _told(debug):
         from selfinstruct import starter
 

@@ -55,6 +55,9 @@ def findings(folder: Path, environment: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding("absent", key, "not set", f"export {key}=... to use that provider")
     yield _gpu()
     yield Finding("good", "processors", str(os.cpu_count()))
+    if hasattr(os, "sysconf"):
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        yield Finding("good", "memory", f"{memory / 1024**3:.0f} GiB")
     free = shutil.disk_usage(folder).free
     mend = "" if free > _ROOM else "make room, or choose another disk with --out"
     yield Finding("good" if free > _ROOM else "bad", "free disk", f"{free / 1024**3:.0f} GiB here", mend)

@@ -14,20 +14,23 @@ from rich.text import Text
 from selfinstruct.budget import dollars
 from selfinstruct.errors import ConfigError
 from selfinstruct.sample import Sample
-from selfinstruct.screen import clock, safe
+from selfinstruct.screen import Pairs, clock, many, safe
 from selfinstruct.store import Store
-
-_OWN = ("requests", "input")  # meta that is shown in its own place
 
 
 def sight(store: Store, n: int, row: int, *, dropped: bool = False) -> RenderableType:
     """Row `row` (from 1) of step `n`, or of its drops. Raises ConfigError when there are not so many."""
     total = store.reasons(n).total() if dropped else store.count(n)
     if row > total:
-        kind = "dropped" if dropped else "kept"
-        raise ConfigError(f"this step {kind} {total:,} rows, so there is no row {row:,}", "count from 1")
+        did, other = ("dropped", "kept") if dropped else ("kept", "dropped")
+        hint = (
+            f"count from 1 to {total:,}"
+            if total
+            else f"look at what it {other} {'without' if dropped else 'with'} --dropped"
+        )
+        raise ConfigError(f"this step {did} {many(total, 'row')}, so there is no row {row:,}", hint)
     parts: list[RenderableType] = []
-    requests: Mapping[str, str]
+    requests: Mapping[str, Any]
     if dropped:
         drop = next(store.drops(n, first=row - 1))
         detail = ", ".join(f"{key}: {value}" for key, value in drop.detail.items())
@@ -47,12 +50,14 @@ def sight(store: Store, n: int, row: int, *, dropped: bool = False) -> Renderabl
     if sample.rejected is not None:
         parts.append(_panel("rejected", sample.rejected))
     for name, score in sample.scores.items():
-        parts.append(Text.assemble((f"{name}: ", "bold"), f"{score:g}"))
-    for name, value in sample.meta.items():
-        if name not in _OWN:
-            said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            parts.append(Text.assemble((f"{name}: ", "bold"), safe(said)))
+        parts.append(Text.assemble((f"{safe(name)}: ", "bold"), f"{score:g}"))
     requests = sample.meta.get("requests", {})
+    if not isinstance(requests, Mapping):
+        requests = {}  # a column of the data's own
+    for name, value in sample.meta.items():
+        if name != "input" and value != requests:  # shown in their own places
+            said = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            parts.append(Text.assemble((f"{safe(name)}: ", "bold"), safe(said)))
     return Group(*parts, *_parents(store, sample), *_requests(store, requests))
 
 
@@ -63,23 +68,22 @@ def _panel(title: str, text: str) -> Panel:
 def _parents(store: Store, sample: Sample) -> Iterator[RenderableType]:
     if sample.parents:
         yield Rule("made from")
-    for parent in sample.parents:
-        found = store.find(parent)
-        if found is None:
-            yield Text(f"{parent[:8]}  (not in this run)")
-        else:
-            yield Text.assemble((f"{parent[:8]}  ", "dim"), safe(found[2].instruction))
+        found = [(parent[:8], store.find(parent)) for parent in sample.parents]
+        yield Pairs(
+            ((id, row[2].instruction if row else "(not in this run)") for id, row in found), style="dim"
+        )
 
 
-def _requests(store: Store, requests: Mapping[str, str]) -> Iterator[RenderableType]:
+def _requests(store: Store, requests: Mapping[str, Any]) -> Iterator[RenderableType]:
     for step, key in requests.items():
-        asked, filed = store.request(key), store.get(key)
+        asked, filed = store.request(str(key)), store.get(str(key))
         if asked is None or filed is None:
-            yield Text(f"{step}: request {key} is not in this run", style="yellow")
+            yield Text(safe(f"{step}: request {key} is not in this run"), style="yellow")
             continue
-        yield Rule(f"request of {step}" if step else "request")
+        yield Rule(Text(safe(f"request of {step}") if step else "request"))
         settings: dict[str, Any] = {"model": asked["model"], "draw": asked["draw"], **asked["params"]}
-        yield Text(", ".join(f"{name}: {value}" for name, value in settings.items()), style="dim")
+        said = ", ".join(f"{name}: {value}" for name, value in settings.items())
+        yield Text(safe(said), style="dim")
         for role, content in asked["messages"]:
             yield _panel(f"asked ({role})", content)
         if asked["text"] is not None:

@@ -26,18 +26,23 @@ class PlanRow:
 
 
 def plan(pipeline: Pipeline, place: Place) -> list[PlanRow]:
-    """Estimate every step at `place`. An earlier run in its folder is a better source than any assumption."""
+    """Estimate what every step has still to do at `place`. An earlier run in its folder is a better source than any
+    assumption; a step that it has done, and that nothing has changed for, has nothing left to do.
+    """
     out = place.dir
-    earlier: tuple[StepRow, ...] = ()
+    earlier: dict[int, tuple[StepRow, str]] = {}
     if (out / FILE).is_file():
         with Store.read(out) as store:
-            earlier = Funnel.of(store).steps
+            marks = {record.n: record.fingerprint for record in store.steps()}
+            earlier = {row.n: (row, marks[row.n]) for row in Funnel.of(store).steps if row.done}
     outlook = Outlook(place)
     rows = []
-    for n, each in enumerate(pipeline.steps):
+    for n, (each, mark) in enumerate(zip(pipeline.steps, pipeline.fingerprints(place), strict=True)):
         estimate = each.forecast(outlook)
-        before = next((row for row in earlier if row.n == n and row.name == each.name and row.done), None)
-        if before is not None:
+        before, was = earlier.get(n, (None, ""))
+        if before is not None and mark == was:
+            estimate = Estimate(before.kept, estimate.row_tokens, source="done in the run here")
+        elif before is not None and before.name == each.name:
             estimate = _measured(estimate, outlook.rows, before)
         rows.append(_priced(n, each.name, estimate, place))
         outlook = Outlook(place, estimate.rows, estimate.row_tokens or outlook.row_tokens)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,11 @@ def _type(each: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return f"list of {_type(each.get('items', {}), schema)}"
     words = {"integer": "whole number", "object": "mapping", "boolean": "true | false", "string": "text"}
     kind = str(each.get("type", "anything"))
-    return words.get(kind, kind)
+    bounds = [f"{sign} {each[name]:g}" for name, sign in _BOUNDS.items() if name in each]
+    return " ".join([words.get(kind, kind), " and ".join(bounds)]).strip()
+
+
+_BOUNDS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 
 
 def step(found: StepType) -> str:
@@ -53,11 +58,16 @@ def page() -> str:
     parts = [
         "# Steps",
         "",
-        "Made from the code by `python -m selfinstruct.reference`; CI checks that it is up to date.",
+        "Made from the code by `python -m selfinstruct.reference`; CI checks that it is up to date. In a terminal,",
+        "`selfinstruct steps NAME` says the same. A word in brackets is the reason under which rows are dropped.",
+        "",
+        "| step | |",
+        "| --- | --- |",
+        *(f"| [{name}](#{name}) | {_cell(found.summary)} |" for name, found in sorted(REGISTRY.items())),
         "",
     ]
     for name, found in sorted(REGISTRY.items()):
-        parts += [f"## {name}", "", found.help, ""]
+        parts += [f"## {name}", "", _markdown(found.help), ""]
         rows = options(found)
         if not rows:
             parts += ["No options.", ""]
@@ -65,9 +75,18 @@ def page() -> str:
         parts += ["| option | type | default | meaning |", "| --- | --- | --- | --- |"]
         for option, kind, default, meaning in rows:
             cells = (f"`{option}`", kind, f"`{default}`" if default else "must be given", meaning)
-            parts.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+            parts.append("| " + " | ".join(map(_cell, cells)) + " |")
         parts.append("")
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _cell(text: str) -> str:
+    return _markdown(text).replace("|", "\\|")
+
+
+def _markdown(text: str) -> str:
+    """Angle brackets would be HTML, but for those in code."""
+    return re.sub(r"`[^`]*`|<", lambda found: "&lt;" if found[0] == "<" else found[0], text)
 
 
 if __name__ == "__main__":

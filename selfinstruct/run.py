@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
-
 from selfinstruct.budget import Budget
 from selfinstruct.errors import ConfigError, Paused, TransientError
 from selfinstruct.funnel import Funnel
@@ -153,10 +151,11 @@ class Tally:
 
 @dataclass
 class _Asking:
-    """A request on its way: what its attempts were billed, and how many failed, overload not counted."""
+    """A request on its way: how often it was sent, how often that failed (overload not counted), what it was billed."""
 
-    billed: int = 0
+    attempts: int = 0
     failed: int = 0
+    billed: int = 0
 
 
 class Session:
@@ -182,7 +181,7 @@ class Session:
         task = self._flying.get(key)
         fresh = task is None
         if task is None:
-            task = self._flying[key] = asyncio.create_task(self._ask(role, request))
+            task = self._flying[key] = asyncio.create_task(self._ask(role, key, request))
             task.add_done_callback(lambda done: self._landed(key, done))
         return await asyncio.shield(task), fresh
 
@@ -191,47 +190,41 @@ class Session:
         if not task.cancelled():
             task.exception()  # looked at, so that an asker who is gone leaves no complaint
 
-    async def _ask(self, role: Role, request: Request) -> Filed:
+    async def _ask(self, role: Role, key: str, request: Request) -> Filed:
+        """Attempt after attempt, until there is an answer. Raises Paused when trouble does not end."""
         asking = _Asking()
-
-        def enough(state: RetryCallState) -> bool:
-            return self._closing or asking.failed >= ATTEMPTS or state.attempt_number >= OVERLOADS
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(TransientError),
-            stop=enough,
-            wait=wait_random_exponential(multiplier=0.5, max=30),
-            reraise=True,
-        )
-        try:
-            return await retrying(self._attempt, role, request, asking)
-        except TransientError as error:
-            raise Paused(
-                f"{role.teacher.model} gave no usable answer in {retrying.statistics['attempt_number']} attempts:"
-                f" {error.message}",
-                error.hint or "run the same command again; every answer so far is kept",
-            ) from None
-
-    async def _attempt(self, role: Role, request: Request, asking: _Asking) -> Filed:
-        tokens, nano = role.worst(request)
-        async with self.budget.reserve(nano) as reservation:
+        while True:
+            asking.attempts += 1
             try:
-                async with role.limits.slot(tokens):
-                    if self._closing:
-                        raise Paused("the run is stopping")
-                    self._sent.add(request.key)
-                    sent = time.monotonic()
-                    try:
-                        completion, empty = await _in_time(role, request), None
-                    except EmptyAnswerError as error:  # billed like any answer, and worth another attempt
-                        completion, empty = error.completion, error
-                    except TransientError as error:
-                        asking.failed += not error.overloaded
-                        role.limits.failed(error, sent)
-                        raise
-                    seconds = time.monotonic() - sent
-                    usage = completion.usage
-                    role.limits.answered(unused=tokens - usage.input_tokens - usage.output_tokens)
+                return await self._attempt(role, key, request, asking)
+            except TransientError as error:
+                if self._closing or asking.failed >= ATTEMPTS or asking.attempts >= OVERLOADS:
+                    raise Paused(
+                        f"{role.teacher.model} gave no usable answer in {asking.attempts} attempts: {error.message}",
+                        error.hint or "run the same command again; every answer so far is kept",
+                    ) from None
+            await asyncio.sleep(_backoff(asking.attempts))
+
+    async def _attempt(self, role: Role, key: str, request: Request, asking: _Asking) -> Filed:
+        tokens, nano = role.worst(request)
+        # the slot is held until the answer is filed: so many answers, and no more, can a crash lose
+        async with self.budget.reserve(nano) as reservation, role.limits.slot(tokens):
+            if self._closing:
+                raise Paused("the run is stopping")
+            self._sent.add(key)
+            sent = time.monotonic()
+            try:
+                try:
+                    completion, empty = await _in_time(role, request), None
+                except EmptyAnswerError as error:  # billed like any answer, and worth another attempt
+                    completion, empty = error.completion, error
+                except TransientError as error:
+                    asking.failed += not error.overloaded
+                    role.limits.failed(error, sent)
+                    raise
+                seconds = time.monotonic() - sent
+                usage = completion.usage
+                role.limits.answered(unused=tokens - usage.input_tokens - usage.output_tokens)
                 if role.price is not None:
                     reservation.cost = cost(usage, role.price)
                     asking.billed += reservation.cost
@@ -240,11 +233,11 @@ class Session:
                     if asking.failed < ATTEMPTS:
                         raise empty
                 billed = None if role.price is None else asking.billed
-                filed = Filed(replace(completion, key=request.key), billed, seconds)
+                filed = Filed(replace(completion, key=key), billed, seconds)
                 await self.store.put(request, filed)
                 return filed
             finally:
-                self._sent.discard(request.key)
+                self._sent.discard(key)
 
     async def close(self) -> None:
         """Send nothing more; give what was sent a moment to land in the store."""
@@ -258,6 +251,11 @@ class Session:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+def _backoff(attempts: int) -> float:
+    """Seconds to wait after so many attempts: up to half a second, doubling, never over half a minute."""
+    return random.uniform(0.0, min(0.5 * 2 ** (attempts - 1), 30.0))
 
 
 async def _in_time(role: Role, request: Request) -> Completion:

@@ -18,7 +18,10 @@ _GAP = "\n\n"  # between instruction and input inside one user message
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys, no spaces and ASCII escapes: equal values give equal text, lone surrogates included."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _CANONICAL.encode(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def digest(value: Any) -> str:

@@ -5,18 +5,23 @@ Everything here builds renderables; only the command line prints them. Text from
 
 from __future__ import annotations
 
+import json
 import re
+import time
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from selfinstruct.budget import dollars
-from selfinstruct.funnel import Funnel, StepRow
+from selfinstruct.funnel import Funnel
 from selfinstruct.plan import PlanRow
 from selfinstruct.run import Tally
 
@@ -28,14 +33,25 @@ def safe(text: str) -> str:
     return _CONTROL.sub("�", text)
 
 
+def as_line(value: Any) -> str:
+    """One line of JSON that is readable in any script and as harmless as `safe` text: what that removes is escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return re.sub(rf"{_CONTROL.pattern}|[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def many(count: int, noun: str) -> str:
+    """1 row, 2,000 rows."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def number(value: int | None) -> str:
     return "" if not value else f"{value:,}"
 
 
 def short(value: int) -> str:
     """1,234 -> 1.2k; tokens are never needed to the last one."""
-    for size, sign in ((1_000_000, "M"), (1_000, "k")):
-        if value >= size:
+    for least, size, sign in ((999_950, 1_000_000, "M"), (1_000, 1_000, "k")):
+        if value >= least:
             return f"{value / size:.1f}{sign}"
     return str(value) if value else ""
 
@@ -46,71 +62,159 @@ def clock(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min" if minutes < 120 else f"{seconds / 3600:.1f} h"
 
 
 def reasons(drops: Mapping[str, int], most: int = 20) -> str:
     ranked = sorted(drops.items(), key=lambda item: (-item[1], item[0]))
-    shown = [f"{reason} {count:,}" for reason, count in ranked[:most]]
+    shown = [f"{safe(reason)} {count:,}" for reason, count in ranked[:most]]
     return ", ".join([*shown, "…"] if len(ranked) > most else shown)
 
 
-_COLUMNS = ("in", "made", "dropped", "kept", "calls", "tokens", "cost", "time")
+class Pairs:
+    """Words and what is to be said about each: in two columns on a terminal, on one line each elsewhere."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]], *, style: str = "bold") -> None:
+        self._pairs = list(pairs)
+        self._style = style
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max((len(word) for word, _ in self._pairs), default=0)
+        if console.is_terminal:
+            grid = Table.grid(padding=(0, 2))
+            for word, about in self._pairs:
+                grid.add_row(Text(safe(word), style=self._style, no_wrap=True), Text(safe(about)))
+            yield grid
+        else:
+            for word, about in self._pairs:
+                yield Text(f"{safe(word):<{width}}  {safe(about)}", no_wrap=True, overflow="ignore")
 
 
-def _table(first: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column(first, no_wrap=True)
-    for column in _COLUMNS:
-        table.add_column(column, justify="right", no_wrap=True)
-    return table
+_FIGURES = ("in", "made", "dropped", "kept", "calls", "tokens", "cost", "time")
+_SPARE = ("tokens", "in", "made", "calls", "time")  # left out in this order
+
+
+class Figures:
+    """A table of steps. On a narrow screen the columns that say least are left out, so that no figure is cut."""
+
+    def __init__(self, columns: Sequence[str], spare: Sequence[str] = ()) -> None:
+        self._columns = columns
+        self._spare = spare
+        self._rows: list[tuple[Text, Sequence[str | Text]]] = []
+        self._total: Sequence[str] = ()
+
+    def add(self, step: Text, cells: Sequence[str | Text] = ()) -> None:
+        self._rows.append((step, cells))
+
+    def total(self, *cells: str) -> None:
+        self._total = cells
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for left_out in range(len(self._spare) + 1):
+            table = self._table(self._spare[:left_out])
+            if Measurement.get(console, options.update(width=1_000), table).maximum <= options.max_width:
+                break
+        yield table
+
+    def _table(self, left_out: Sequence[str]) -> Table:
+        table = Table(
+            box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
+        )
+        table.add_column("step", no_wrap=True)
+        shown = [place for place, column in enumerate(self._columns) if column not in left_out]
+        for place in shown:
+            table.add_column(self._columns[place], justify="right", no_wrap=True)
+        for step, cells in self._rows:
+            table.add_row(step, *(cells[place] for place in shown if cells))
+        if self._total:
+            table.add_section()
+            table.add_row("all", *(self._total[place] for place in shown))
+        return table
+
+
+class Pace:
+    """How fast a step has been going lately. What is found in the store after a restart rushes by, and an average over
+    the whole step would promise too much.
+    """
+
+    SPAN = 30.0  # seconds looked back on
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, float]] = deque()
+
+    def left(self, share: float, now: float) -> float | None:
+        """Seconds left, once there is something to go by."""
+        seen = self._seen
+        if not seen or share < seen[-1][1]:
+            seen.clear()
+            seen.append((now, share))
+        elif share > seen[-1][1]:
+            seen.append((now, share))
+        while len(seen) > 2 and now - seen[1][0] > self.SPAN:
+            seen.popleft()
+        since, start = seen[0]
+        if share <= start or now - since < 1 or share >= 1:
+            return None
+        return (now - since) * (1 - share) / (share - start)
 
 
 class Board:
-    """The table of steps while a run works; redrawn from the tallies by `rich.live.Live`."""
+    """The table of steps while a run works, redrawn by `rich.live.Live`; never higher than the screen."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self._tallies: dict[int, Tally] = {}
         self._skipped: set[int] = set()
         self._spinner = Spinner("dots")
+        self._pace = Pace()
+        self._current: Tally | None = None
 
     def watch(self, event: str, tally: Tally) -> None:
         self._tallies[tally.n] = tally
         if event == "skip":
             self._skipped.add(tally.n)
+        if event == "begin":
+            self._current, self._pace = tally, Pace()
 
-    def __rich__(self) -> RenderableType:
-        table = _table("step")
-        current: Tally | None = None
-        for n, name in enumerate(self._names):
-            tally = self._tallies.get(n)
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        figures = Figures(_FIGURES, _SPARE)
+        for n in self._in_sight(console.height - 6):  # head, rule, bar, drops, and the lines above and below
+            name, tally = self._names[n], self._tallies.get(n)
             if tally is None:
-                table.add_row(Text(f"  {name}", style="dim"))
+                figures.add(Text(f"  {name}", style="dim"))
             elif n in self._skipped:
-                done = Text(f"✓ {name}", style="green")
-                table.add_row(done, *_cells(tally), Text("from before", style="dim"))
+                figures.add(Text(f"✓ {name}", style="green"), [*_cells(tally), Text("before", style="dim")])
             elif tally.ended is not None:
-                table.add_row(Text(f"✓ {name}", style="green"), *_cells(tally), clock(tally.seconds))
+                figures.add(Text(f"✓ {name}", style="green"), [*_cells(tally), clock(tally.seconds)])
             else:
-                current = tally
-                table.add_row(Text(f"› {name}", style="bold cyan"), *_cells(tally), clock(tally.seconds))
-        return Group(table, self._line(current)) if current is not None else table
+                figures.add(Text(f"› {name}", style="bold cyan"), [*_cells(tally), clock(tally.seconds)])
+        yield figures
+        if self._current is not None and self._current.ended is None:
+            yield from self._lines(self._current)
 
-    def _line(self, tally: Tally) -> RenderableType:
-        """What the step at work is at: bar, share, what is left, its own words, its drops."""
+    def _in_sight(self, rows: int) -> range:
+        """The steps that are shown: all, or where the screen is low those around the one at work."""
+        count = max(1, min(rows, len(self._names)))
+        at = self._current.n if self._current is not None else 0
+        first = max(0, min(at - count // 2, len(self._names) - count))
+        return range(first, first + count)
+
+    def _lines(self, tally: Tally) -> RenderResult:
+        """What the step at work is at: bar, share, what is left, its own words; below them its drops."""
         grid = Table.grid(padding=(0, 1))
         share = tally.share
-        bar: RenderableType = self._spinner
-        rest = ""
-        if share is not None:
+        if share is None:
+            grid.add_row(self._spinner, Text(safe(tally.text), no_wrap=True, overflow="ellipsis"))
+        else:
+            left = self._pace.left(share, time.monotonic())
+            rest = f"{share:4.0%}" + (f", {clock(left)} left" if left is not None else "")
             bar = ProgressBar(total=1.0, completed=share, width=30)
-            rest = f"{share:4.0%}"
-            if 0.02 < share < 1:
-                rest += f", {clock(tally.seconds * (1 - share) / share)} left"
-        lost = reasons(tally.drops, 4)
-        grid.add_row(bar, rest, Text(safe(tally.text)), Text(f"dropped: {lost}" if lost else "", style="dim"))
-        return grid
+            grid.add_row(
+                bar, Text(rest, no_wrap=True), Text(safe(tally.text), no_wrap=True, overflow="ellipsis")
+            )
+        yield grid
+        lost = reasons(tally.drops)
+        yield Text(f"dropped: {lost}" if lost else "", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _cells(tally: Tally) -> list[str]:
@@ -125,11 +229,11 @@ def _cells(tally: Tally) -> list[str]:
     ]
 
 
-def line(event: str, tally: Tally, steps: int) -> str:
-    """One plain line, for logs and pipes."""
+def line(event: str, tally: Tally, steps: int, left: float | None = None) -> str:
+    """One plain line, for logs and pipes; `left` is how many seconds a step in progress is expected to need still."""
     head = f"[{tally.n + 1}/{steps}] {tally.name}"
     if event == "begin":
-        return f"{head}: {tally.coming:,} rows come in" if tally.coming else head
+        return f"{head}: {many(tally.coming, 'row')} to work on" if tally.coming else head
     words = [
         f"{tally.came:,} in",
         f"{tally.made:,} made",
@@ -137,51 +241,61 @@ def line(event: str, tally: Tally, steps: int) -> str:
         f"{tally.kept:,} kept",
     ]
     if tally.calls:
-        words += [f"{tally.calls:,} calls", f"{short(tally.input_tokens + tally.output_tokens)} tokens"]
+        words += [many(tally.calls, "call"), f"{short(tally.input_tokens + tally.output_tokens)} tokens"]
         words += [dollars(tally.cost_nano)]
-    text = f"{head}: {', '.join(words)}"
+    said = ", ".join(words)
     if event == "skip":
-        return f"{text} (from before)"
+        return f"{head}: {said} (from before)"
     if event == "progress":
-        share = tally.share
-        return f"{head}: {'' if share is None else f'{share:.0%}, '}{', '.join(words)}, {clock(tally.seconds)} so far"
+        share = "" if tally.share is None else f"{tally.share:.0%}, "
+        rest = [f"{clock(tally.seconds)} so far"]
+        if left is not None:
+            rest.append(f"about {clock(left)} left")
+        if tally.text:
+            rest.append(safe(tally.text))
+        return f"{head}: {share}{said}, {', '.join(rest)}"
     lost = reasons(tally.drops)
-    return f"{text}, {clock(tally.seconds)}" + (f"\n    dropped: {lost}" if lost else "")
+    return f"{head}: {said}, {clock(tally.seconds)}" + (f"\n    dropped: {lost}" if lost else "")
 
 
 def funnel(found: Funnel) -> RenderableType:
     """The table of a run's steps, each with its drops by reason."""
-    table = _table("step")
+    figures = Figures(_FIGURES, _SPARE)
     total_calls = total_tokens = 0
     total_cost: int | None = 0
     for row in found.steps:
         spent = row.input_tokens + row.output_tokens
-        table.add_row(
+        figures.add(
             Text(f"{'✓' if row.done else '…'} {row.name}", style="green" if row.done else "yellow"),
-            number(row.came),
-            number(row.made),
-            number(row.dropped),
-            number(row.kept) + (f" (+{row.pending:,} pending)" if row.pending else ""),
-            number(row.calls),
-            short(spent),
-            dollars(row.cost_nano) if row.calls else "",
-            clock(row.seconds),
+            (
+                number(row.came),
+                number(row.made),
+                number(row.dropped),
+                number(row.kept),
+                number(row.calls),
+                short(spent),
+                dollars(row.cost_nano) if row.calls else "",
+                clock(row.seconds),
+            ),
         )
         total_calls += row.calls
         total_tokens += spent
         total_cost = None if row.cost_nano is None or total_cost is None else total_cost + row.cost_nano
-    table.add_section()
     seconds = sum(row.seconds for row in found.steps)
-    table.add_row(
-        "all", "", "", "", "", number(total_calls), short(total_tokens), dollars(total_cost), clock(seconds)
+    figures.total(
+        "",
+        "",
+        "",
+        "",
+        number(total_calls),
+        short(total_tokens),
+        dollars(total_cost) if total_calls else "",
+        clock(seconds),
     )
-    parts: list[RenderableType] = [table]
-    lost = [row for row in found.steps if row.drops]
+    parts: list[RenderableType] = [figures, Text()]
+    lost = [(f"dropped by {row.name}", reasons(row.drops)) for row in found.steps if row.drops]
     if lost:
-        grid = Table.grid(padding=(0, 2))
-        for row in lost:
-            grid.add_row(Text(f"dropped by {row.name}", style="bold"), reasons(row.drops))
-        parts += [grid, Text()]
+        parts += [Pairs(lost), Text()]
     return Group(*parts)
 
 
@@ -191,38 +305,40 @@ def warnings(found: Funnel) -> list[str]:
 
 def plan(rows: Sequence[PlanRow]) -> RenderableType:
     """Calls, tokens and cost of each step before anything is sent, with the source of each figure."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column("step", no_wrap=True)
-    for column in ("rows", "calls", "tokens in", "tokens out", "cost", "at most"):
-        table.add_column(column, justify="right", no_wrap=True)
+    figures = Figures(
+        ("rows", "calls", "tokens in", "tokens out", "cost", "at most"), ("tokens in", "tokens out")
+    )
     for row in rows:
         found = row.estimate
-        table.add_row(
-            row.name,
-            number(found.rows),
-            number(found.calls),
-            short(found.input_tokens),
-            short(found.output_tokens),
-            dollars(row.expected_nano) if found.calls else "",
-            dollars(row.ceiling_nano) if found.calls else "",
+        figures.add(
+            Text(row.name),
+            (
+                number(found.rows),
+                number(found.calls),
+                short(found.input_tokens),
+                short(found.output_tokens),
+                dollars(row.expected_nano) if found.calls else "",
+                dollars(row.ceiling_nano) if found.calls else "",
+            ),
         )
-    table.add_section()
     calls = [row for row in rows if row.estimate.calls]
-    table.add_row(
-        "all",
+    figures.total(
         "",
         number(sum(row.estimate.calls for row in calls)),
         short(sum(row.estimate.input_tokens for row in calls)),
         short(sum(row.estimate.output_tokens for row in calls)),
-        _sum(row.expected_nano for row in calls),
-        _sum(row.ceiling_nano for row in calls),
+        _sum(row.expected_nano for row in calls) if calls else "",
+        _sum(row.ceiling_nano for row in calls) if calls else "",
     )
-    sources = Table.grid(padding=(0, 2))
-    for row in rows:
-        if row.estimate.source:
-            words = ": ".join(word for word in (row.model, row.estimate.source) if word)
-            sources.add_row(Text(row.name, style="bold"), Text(words, style="dim"))
-    return Group(table, Text("where the figures come from", style="bold"), sources, Text())
+    sources = [
+        (row.name, ": ".join(word for word in (row.model, row.estimate.source) if word))
+        for row in rows
+        if row.estimate.source
+    ]
+    parts: list[RenderableType] = [figures, Text()]
+    if sources:
+        parts += [Text("where the figures come from", style="bold"), Pairs(sources, style=""), Text()]
+    return Group(*parts)
 
 
 def _sum(amounts: Iterable[int | None]) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tenacity import wait_none
 
 import selfinstruct.roles
 import selfinstruct.run
@@ -132,7 +131,7 @@ def own_steps() -> Iterator[None]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow each other without a pause."""
-    monkeypatch.setattr(selfinstruct.run, "wait_random_exponential", lambda **_: wait_none())
+    monkeypatch.setattr(selfinstruct.run, "_backoff", lambda attempts: 0.0)
 
 
 def python(*arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -407,7 +407,7 @@ except KeyboardInterrupt:
 
 
 def test_interrupting_a_notebooks_cell_stops_the_run(tmp_path: Path) -> None:
-    kernel = python("-W", "ignore", "-c", NOTEBOOK, str(tmp_path))
+    kernel = python("-c", NOTEBOOK, str(tmp_path))
     assert kernel.stdout is not None
     assert kernel.stdout.readline() == "in the middle\n"
     kernel.send_signal(signal.SIGINT)

@@ -163,7 +163,17 @@ def test_a_loop_that_feeds_itself_depends_on_the_window_alone(tmp_path: Path) ->
 # generate
 
 
-def test_an_answer_is_filed_before_it_is_used_and_never_asked_for_again(tmp_path: Path) -> None:
+def test_an_answer_is_filed_before_it_is_used_and_never_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = Store._sync
+
+    def slow_disk(store: Store) -> None:
+        time.sleep(0.05)
+        commit(store)
+
+    monkeypatch.setattr(Store, "_sync", slow_disk)
+
     async def main() -> tuple[int, int]:
         first = Echo()
         async with running(tmp_path, first) as run:
@@ -389,6 +399,45 @@ def test_after_closing_nothing_is_sent(tmp_path: Path) -> None:
     assert sum(isinstance(result, Completion) for result in results) == 2
     with Store.read(tmp_path) as store:
         assert store.spent().calls == 2
+
+
+def test_who_comes_after_closing_is_sent_away(tmp_path: Path) -> None:
+    teacher = Echo()
+
+    async def main() -> None:
+        async with running(tmp_path, teacher) as run:
+            await run._session.close()
+            with pytest.raises(Paused):
+                await run.generate("late")
+
+    asyncio.run(main())
+    assert teacher.asked == []
+
+
+def test_no_more_answers_are_unfiled_than_may_be_in_flight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many can a crash lose, however slow the disk is."""
+    commit = Store._sync
+    teacher = Echo()
+    unfiled = 0
+
+    def slow_disk(store: Store) -> None:
+        nonlocal unfiled
+        time.sleep(0.01)
+        with Store.read(tmp_path) as beside:
+            unfiled = max(unfiled, len(teacher.asked) - beside.spent().calls)
+        commit(store)
+
+    monkeypatch.setattr(Store, "_sync", slow_disk)
+
+    async def main() -> None:
+        async with running(tmp_path, teacher, limits=Limits(4)) as run:
+            async for _ in run.map(run.generate, (f"{i}" for i in range(40)), window=40):
+                pass
+
+    asyncio.run(main())
+    assert unfiled == 4
 
 
 def test_closing_waits_for_what_was_sent_and_for_nothing_else(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ each pair exactly. The order of the tokens changes the speed and never the resul
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -218,7 +219,7 @@ class Join:
 def _waiting(size: int) -> float:
     """How many texts wait to be posted. A waiting one costs every lookup a few ns, a merge every stored text
     100 ns."""
-    return 256 + 4 * size**0.5
+    return 256 + 4 * math.sqrt(size)
 
 
 def _interleaved(

@@ -18,6 +18,7 @@ from selfinstruct.errors import DataError
 from selfinstruct.novelty.vocabulary import Block, pack
 
 FORMAT = 1
+HEADER = {"rules": str, "tokens": str, "threshold": float, "strict": bool, "tokenless": int, "ids": list}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def write(path: Path, snapshot: Snapshot) -> None:
 
 def read(path: Path) -> Snapshot:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             header = json.loads(arrays["header"].tobytes())
             if header["format"] != FORMAT:
                 raise DataError(
@@ -80,7 +81,7 @@ def read(path: Path) -> Snapshot:
         raise DataError(f"{path}: this is no saved index, or it is damaged", "build it anew") from error
     count = len(snapshot.texts)
     whole = (
-        {"rules", "tokens", "threshold", "strict", "tokenless", "ids"} <= header.keys()
+        all(isinstance(header.get(name), kind) for name, kind in HEADER.items())
         and count == len(snapshot.lengths) == len(header["ids"])
         and snapshot.lengths.sum() == len(snapshot.numbers)
         and snapshot.lengths.min(initial=0) >= 0

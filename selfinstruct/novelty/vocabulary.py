@@ -112,8 +112,9 @@ def pack(numbers: NDArray[np.int64], lengths: NDArray[np.int64]) -> Block:
         whole = points.astype("<u4").tobytes().decode("utf-32-le")
         codes = [whole[a:b] for a, b in bounds]
     else:
+        beyond = (numbers >= _CHARACTERS).tolist()
         plain = points.tolist()
-        codes = [_code(tuple(plain[a:b])) for a, b in bounds]
+        codes = [tuple(plain[a:b]) if any(beyond[a:b]) else "".join(map(chr, plain[a:b])) for a, b in bounds]
     long = (lengths > _LONG).nonzero()[0].tolist()
     broad = {row: broad_map(numbers[starts[row] : ends[row]]) for row in long}
     return Block(codes, lengths, starts, rows, numbers, maps.reshape(-1, 2), broad)
@@ -141,7 +142,3 @@ def unpack(codes: Sequence[Code]) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     flat = (p if isinstance(p, int) else ord(p) for code in codes for p in code)
     points = np.fromiter(flat, np.int64, int(lengths.sum()))
     return np.where(points < _SURROGATES, points, points - _GAP), lengths
-
-
-def _code(points: tuple[int, ...]) -> Code:
-    return "".join(map(chr, points)) if max(points, default=0) < _CHARACTERS + _GAP else points

@@ -13,7 +13,7 @@ from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import Estimate, Outlook, tokens
 from selfinstruct.parse import Task
 from selfinstruct.run import Place, Run
-from selfinstruct.sample import Sample
+from selfinstruct.sample import Message, Sample
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -45,19 +45,25 @@ PAPER_RAW = {
 FIXED = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 4096}
 
 
-def _check(place: Place, *, threshold: float, examples: int, **_: Any) -> None:
+def _frame(place: Place, name: str, examples: int, language: str) -> tuple[Message, ...]:
+    blank = [Task("", "", "")] * examples
+    return place.prompts.render(f"alpaca/{name}", examples=blank, total=TOTAL, language=language)
+
+
+def _check(
+    place: Place, *, threshold: float, examples: int, fidelity: Fidelity, language: str, **_: Any
+) -> None:
     NoveltyIndex(threshold)
     if examples >= TOTAL:
         raise ConfigError(f"{examples} examples leave no room in a list of {TOTAL}", "Alpaca takes 3")
-    place.role("teacher")
+    as_json = place.role("teacher").teacher.structured and fidelity == "fixed"
+    _frame(place, "json" if as_json else "blocks", examples, language)
 
 
 def _forecast(outlook: Outlook, *, n: int, examples: int, language: str, **_: Any) -> Estimate:
     new = TOTAL - examples
     calls = math.ceil(n / (new * ACCEPTED))
-    frame = outlook.place.prompts.render(
-        "alpaca/blocks", examples=[Task("", "", "")] * examples, total=TOTAL, language=language
-    )
+    frame = _frame(outlook.place, "blocks", examples, language)
     read = sum(tokens(message.content) for message in frame) + examples * outlook.row_tokens
     return Estimate(
         rows=n,

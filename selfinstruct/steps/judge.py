@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from selfinstruct.errors import DataError, ParseError, TeacherError
+from pydantic import Field
+
+from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
 from selfinstruct.outlook import Estimate, Outlook, tokens
 from selfinstruct.parse import usable, verdict
-from selfinstruct.run import RoleName, Run
-from selfinstruct.sample import Sample
+from selfinstruct.run import Place, RoleName, Run
+from selfinstruct.sample import Message, Sample
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -21,10 +23,25 @@ SCHEMA = {
 SPAN = 200  # verdicts looked back on when deciding that the judge can't do this job
 
 
-def _forecast(outlook: Outlook, *, aspect: str, low: float, high: float, **_: Any) -> Estimate:
-    frame = outlook.place.prompts.render(
+def _frame(place: Place, aspect: str, low: float, high: float) -> tuple[Message, ...]:
+    return place.prompts.render(
         "judge/accuracy", aspect=aspect, low=low, high=high, fence="0" * 8, prompt="", response=""
     )
+
+
+def _check(
+    place: Place, *, aspect: str, low: float, high: float, min_score: float | None, by: RoleName, **_: Any
+) -> None:
+    if low >= high:
+        raise ConfigError(f"scores from {low:g} to {high:g} leave no choice", "low must be below high")
+    if min_score is not None and not low <= min_score <= high:
+        raise ConfigError(f"min_score {min_score:g} is not between {low:g} and {high:g}")
+    place.role(by)
+    _frame(place, aspect, low, high)
+
+
+def _forecast(outlook: Outlook, *, aspect: str, low: float, high: float, **_: Any) -> Estimate:
+    frame = _frame(outlook.place, aspect, low, high)
     each = sum(tokens(message.content) for message in frame) + outlook.row_tokens
     return Estimate(
         rows=outlook.rows,
@@ -39,7 +56,7 @@ def _forecast(outlook: Outlook, *, aspect: str, low: float, high: float, **_: An
     )
 
 
-@step(forecast=_forecast)
+@step(check=_check, forecast=_forecast)
 async def judge(
     run: Run,
     samples: Samples,
@@ -50,7 +67,7 @@ async def judge(
     min_score: float | None = None,
     by: RoleName = "judge",
     keep_unscored: bool = False,
-    max_unscored: float = 0.2,
+    max_unscored: Annotated[float, Field(ge=0, le=1)] = 0.2,
     temperature: float | None = 0.0,
     max_tokens: Count | None = 300,
     window: Count = 256,

@@ -7,10 +7,14 @@ from typing import Any
 from selfinstruct.errors import ParseError
 from selfinstruct.outlook import Estimate, Outlook
 from selfinstruct.parse import usable
-from selfinstruct.run import RoleName, Run
+from selfinstruct.run import Place, RoleName, Run
 from selfinstruct.sample import Message, Sample
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
+
+
+def _check(place: Place, *, by: RoleName, **_: Any) -> None:
+    place.role(by)
 
 
 def _forecast(outlook: Outlook, *, max_tokens: int | None, **_: Any) -> Estimate:
@@ -27,7 +31,7 @@ def _forecast(outlook: Outlook, *, max_tokens: int | None, **_: Any) -> Estimate
     )
 
 
-@step(forecast=_forecast)
+@step(check=_check, forecast=_forecast)
 async def respond(
     run: Run,
     samples: Samples,

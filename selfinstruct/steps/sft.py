@@ -12,12 +12,16 @@ from selfinstruct.funnel import Funnel
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample
 from selfinstruct.step import Samples, step
-from selfinstruct.train import MARKER, Chat, require
+from selfinstruct.train import MARKER, TINY, Chat, require
+
+STUDENT = "student"  # the folder of the tiny student, inside the run's folder
 
 
 def _check(place: Place, *, output: str, lora: Any, trainer: Any, packing: bool, **_: Any) -> None:
     require()
     folder = place.dir / output
+    if output == STUDENT:
+        raise ConfigError(f"`output: {STUDENT}` is where the tiny student goes", "give `output` another name")
     if folder.exists() and not (folder / MARKER).is_file():
         raise ConfigError(f"{folder} exists and is no model of this step", "give `output` another name")
     if lora is not None or trainer or packing:
@@ -27,11 +31,19 @@ def _check(place: Place, *, output: str, lora: Any, trainer: Any, packing: bool,
         sft_config(folder, tiny=False, lora=lora, packing=packing, trainer=trainer)
 
 
+def _sees(place: Place, *, model: str, **_: Any) -> Any:
+    """A student in a folder counts as another one when one of its files has another size."""
+    folder = place.path(model)
+    if model == TINY or not folder.is_dir():
+        return None
+    return sorted([path.name, path.stat().st_size] for path in folder.iterdir() if path.is_file())
+
+
 def _intact(place: Place, facts: Mapping[str, Any], *, output: str, **_: Any) -> bool:
     return (place.dir / output / MARKER).is_file()
 
 
-@step(check=_check, intact=_intact)
+@step(check=_check, sees=_sees, intact=_intact)
 async def sft(
     run: Run,
     samples: Samples,
@@ -97,8 +109,8 @@ async def sft(
     learnt = [place for place, out in enumerate(kept) if not out]
     ready = prepare(
         [_chat(rows[place]) for place in learnt],
-        model=model if model == "tiny" else _student(run, model),
-        student=run.dir / "student",
+        model=model if model == TINY else _student(run, model),
+        student=run.dir / STUDENT,
         recipe=recipe,
         progress=run.progress,
     )

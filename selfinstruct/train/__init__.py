@@ -13,6 +13,7 @@ from selfinstruct.errors import ConfigError
 Progress = Callable[[int, int, str], None]  # done, total, what it is doing
 Chat = Sequence[Mapping[str, str]]  # messages: mappings with exactly `role` and `content`
 
+TINY = "tiny"  # the name of the student that is made on the spot
 MARKER = "COMPLETE"  # the file written last into a student, a checkpoint and an exported model
 # What the libraries warn each other about; it says nothing to our users. Beginnings of messages.
 _AMONG_THEMSELVES = ("`is_gradient_checkpointing` is deprecated",)
@@ -36,7 +37,6 @@ def require() -> None:
     # libgomp's idle threads spin by default: on a machine with other work they take the time of those that have some.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("DISABLE_TELEMETRY", "1")
 
 
 def hush() -> None:

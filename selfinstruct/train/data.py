@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +30,14 @@ class Row:
     @property
     def labels(self) -> list[int]:
         return [MASKED] * self.start + self.ids[self.start :]
+
+
+def digest_rows(rows: Sequence[Row]) -> str:
+    """Names the rows: equal for the same token ids and labels in the same order."""
+    sha = hashlib.sha256()
+    for row in rows:
+        sha.update(array("q", [row.start, len(row.ids), *row.ids]).tobytes())
+    return sha.hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)

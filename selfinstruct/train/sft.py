@@ -11,14 +11,12 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.sample import digest
-from selfinstruct.train import Chat, Progress, hush, silent
+from selfinstruct.train import TINY, Chat, Progress, hush, silent
 from selfinstruct.train.chat import settle
-from selfinstruct.train.data import Refused, Row, Turns, encode, none_left
+from selfinstruct.train.data import Refused, Row, Turns, digest_rows, encode, none_left
 from selfinstruct.train.export import export, exported
 from selfinstruct.train.settings import lora_config, sft_config
 from selfinstruct.train.tiny import make
-
-TINY = "tiny"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +104,7 @@ def fit(
         ConfigError: an option is unknown to SFTConfig or LoraConfig, or the model can't be packed.
     """
     what = "tiny" if ready.tiny else ready.base
-    identity = digest([what, [[row.ids, row.start] for row in ready.rows], asdict(recipe)])
+    identity = digest([what, digest_rows(ready.rows), asdict(recipe)])
     stored = exported(output, identity)
     if stored is not None:
         return stored

@@ -24,7 +24,7 @@ SEEDS = SHARED / "permissive" / "seeds" / "self_instruct_175.jsonl"
 RUNS = SHARED / "noncommercial" / "alpaca" / "regen_golden"
 RAW = SHARED / "permissive" / "raw_teacher" / "self_instruct_instructions_raw.jsonl.gz"
 ABSENT = "the recorded runs lie beside the repository, not in it"
-WRITTEN = 17  # tasks 4 to 20
+WRITTEN = 16  # tasks 4 to 19: the stop string "\n20" comes before the twentieth
 
 pytestmark = pytest.mark.skipif(not SHARED.is_dir(), reason=ABSENT)
 

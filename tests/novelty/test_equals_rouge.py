@@ -52,18 +52,20 @@ def by_index(texts: Sequence[str], threshold: float, strict: bool, way: str) -> 
             if matches[-1] is None:
                 found.add(text, id)
     assert len(found) == matches.count(None)
-    return [match and (match.score, match.id or "") for match in matches]
+    return [(match.score, match.id or "") if match else None for match in matches]
 
 
 @st.composite
 def pools(draw: st.DrawFn) -> list[str]:
     """Texts over few words, many of them small changes of earlier ones; empty, one-word and long ones among
     them."""
-    word = st.integers(0, draw(st.sampled_from([1, 3, 12, 200]))).map(lambda n: f"w{n}")
-    longest = draw(st.sampled_from([2, 10, 25, 150]))
+    most: int = draw(st.sampled_from([1, 3, 12, 200]))
+    longest: int = draw(st.sampled_from([2, 10, 25, 150]))
+    word = st.integers(0, most).map(lambda n: f"w{n}")
     texts: list[list[str]] = []
     for _ in range(draw(st.integers(1, 25))):
-        if texts and draw(st.booleans()):
+        changed: bool = draw(st.booleans())
+        if texts and changed:
             text = list(draw(st.sampled_from(texts)))
             for _ in range(draw(st.integers(0, 3))):
                 place = draw(st.integers(0, len(text)))
@@ -185,7 +187,7 @@ def test_alpaca_pool(size: int) -> None:
             common > 0, 2 * (common / ours) * (common / theirs) / (common / ours + common / theirs), 0.0
         )
 
-    checked = [(rng.randrange(len(queries)), rng.randrange(len(pool))) for _ in range(1000)]
+    checked = [[rng.randrange(len(queries)), rng.randrange(len(pool))] for _ in range(1000)]
     for threshold in (0.5, 0.7, 0.9):
         near = np.argwhere(abs(score - threshold) < 0.02).tolist()
         checked += rng.sample(near, min(len(near), 300))

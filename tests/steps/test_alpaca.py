@@ -135,7 +135,7 @@ def test_drops_name_the_row_they_resemble(tmp_path: Path, play: Play) -> None:
     outcome = grown(tmp_path, play(Scripted(lambda draw: as_blocks([again, *fresh(draw)]))), n=17)
     assert drops(outcome) == {"not_novel": 1}
     with Store.read(tmp_path / "run") as store:
-        (drop,) = store.drops(1, "not_novel")
+        (drop,) = (drop for drop in store.drops(1) if drop.reason == "not_novel")
         seeds = {sample.id: sample.instruction for sample in store.samples(0)}
     expected = RougeScorer(["rougeL"]).score(again[0], SEEDS[1][0])["rougeL"].fmeasure
     assert drop.detail["value"] == pytest.approx(expected)
@@ -290,7 +290,7 @@ def test_patience_counts_calls_in_a_row(tmp_path: Path, play: Play) -> None:
         (lambda draw: Completion("", "filtered", refusal="policy"), "filtered"),
         (lambda draw: Completion("", "rejected", refusal="too long"), "rejected"),
         (lambda draw: Completion(" \n"), "empty_completion"),
-        (lambda draw: Completion(as_blocks(fresh(draw)[:1]), "length"), "truncated"),
+        (lambda draw: Completion(as_blocks(fresh(draw, 1)).rstrip("#\n"), "length"), "truncated"),
     ],
 )
 @pytest.mark.parametrize("fidelity", ["fixed", "paper"])
@@ -308,11 +308,6 @@ def test_a_teacher_that_writes_nothing_usable_is_an_error(
     with Store.read(tmp_path / "run") as store:
         reasons = store.reasons(1)
     assert reasons.pop("seed_task") == 5
-    if (fidelity, reason) == (
-        "paper",
-        "truncated",
-    ):  # the separator closes the block, and the original keeps it
-        raise AssertionError("not reached: the block is kept")
     assert set(reasons) == {reason}
 
 
@@ -324,7 +319,7 @@ def test_one_broken_block_costs_one_task(tmp_path: Path, play: Play) -> None:
     assert texts(outcome.samples) == [fresh(draw)[k] for draw in (0, 1) for k in (0, 1, 3, 5)]
     assert drops(outcome) == {"bad_block": 2, "bad_number": 2}
     with Store.read(tmp_path / "run") as store:
-        (drop, _) = store.drops(1, "bad_number")
+        (drop, _) = (drop for drop in store.drops(1) if drop.reason == "bad_number")
         filed = store.get(drop.detail["request"])
     assert filed is not None
     assert filed.completion.text == write(0)
@@ -395,7 +390,9 @@ def test_paper_asks_a_chat_model_for_a_continuation_with_the_originals_parameter
         raw = False
 
     teacher = Chat(lambda draw: as_blocks(fresh(draw)), structured=True)
-    grown(tmp_path, play(teacher), n=17, fidelity="paper")
+    grown(
+        tmp_path, play(teacher), n=16, fidelity="paper"
+    )  # the twentieth task is never reached: "\n20" stops before it
     (request,) = teacher.asked
     assert (request.text, request.schema) == (None, None)
     assert request.messages[-1].content.endswith("\n###\n4. Instruction:")
@@ -422,7 +419,7 @@ CASES: list[tuple[str, list[Row], list[int], dict[str, int], list[int], dict[str
     ),
     (
         "signs of languages",
-        [("Explain what templates in C++ are.", "", "A"), ("Explain what templates in C# are.", "", "B")],
+        [("Rewrite this C++ as C#.", "a", "A"), ("Rewrite this C# as C++.", "b", "B")],
         [0, 1],
         {},
         [0],
@@ -440,11 +437,11 @@ CASES: list[tuple[str, list[Row], list[int], dict[str, int], list[int], dict[str
         [0, 2, 3],
         {"not_novel": 2},
         [],
-        {"odd_start": 3, "too_short": 2},
+        {"odd_start": 2, "too_short": 3},
     ),
     (
         "letters alone count",
-        [("List facts on 北京 for me, please.", "", "A"), ("List facts on 上海 for me, please.", "", "B")],
+        [("Compare 北京 with 上海 today.", "", "A"), ("Compare 广州 with 深圳 today.", "", "B")],
         [0, 1],
         {},
         [0],
@@ -488,10 +485,17 @@ def test_what_fixed_repairs(
         assert drops(outcome) == reasons, fidelity
 
 
-def test_paper_keeps_no_pair_that_rouge_score_calls_similar(tmp_path: Path) -> None:
-    """60 rows of the offline teacher, whose near-duplicates are dropped: with rouge_score no kept instruction is above
-    0.7 with an earlier one or a seed task, and each dropped one is."""
-    outcome = grown(tmp_path, {"model": "offline", "faults": 0.4}, n=60, fidelity="paper")
+def test_paper_keeps_no_pair_that_rouge_score_calls_similar(tmp_path: Path, play: Play) -> None:
+    """90 rows out of a teacher that has fourteen words: with rouge_score no kept instruction is above 0.7 with an
+    earlier one or a seed task, and each dropped one is."""
+    vocabulary = "red blue old new big small house river bread stone north south light dark".split()
+
+    def write(draw: int) -> str:
+        rng = random.Random(draw)
+        picks = [rng.sample(vocabulary, rng.randint(4, 8)) for _ in range(16)]
+        return as_blocks([(f"Explain {' '.join(pick)}.", "", "Because.") for pick in picks])
+
+    outcome = grown(tmp_path, play(Scripted(write)), n=90, fidelity="paper")
     scorer = RougeScorer(["rougeL"])
 
     def highest(text: str, others: Sequence[str]) -> float:
@@ -508,10 +512,9 @@ def test_paper_keeps_no_pair_that_rouge_score_calls_similar(tmp_path: Path) -> N
         )
         pool.append(sample.instruction)
     with Store.read(tmp_path / "run") as store:
-        dropped = [
-            drop.sample.instruction for drop in store.drops(1, "not_novel") if isinstance(drop.sample, Sample)
-        ]
-    assert dropped
+        similar = [drop.sample for drop in store.drops(1) if drop.reason == "not_novel"]
+    dropped = [sample.instruction for sample in similar if isinstance(sample, Sample)]
+    assert len(dropped) > 10
     assert all(highest(text, pool) > 0.7 for text in dropped)
 
 
