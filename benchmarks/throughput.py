@@ -45,7 +45,7 @@ from selfinstruct.teachers.transport import Official
 ROOT = Path(__file__).parents[1]
 FILLER = " ".join(f"circumstance {k}" for k in range(30))
 MODEL = "canned"
-PARAMS = {"temperature": 0.7, "max_tokens": 2048}
+PARAMS = {"temperature": 0.7, "max_tokens": 2048}  # what `respond` sends
 
 
 class Cost(NamedTuple):
@@ -82,7 +82,7 @@ def pipeline(model: str, url: str, rows: int, concurrency: int) -> Cost:
 
     with tempfile.TemporaryDirectory() as folder:
         outcome = execute(
-            [numbered(rows=rows), respond(window=2 * concurrency, **PARAMS)],
+            [numbered(rows=rows), respond(window=2 * concurrency)],
             out=Path(folder) / "run",
             teacher={"model": model, "base_url": url, "concurrency": concurrency},
             watch=watch,

@@ -18,7 +18,7 @@ class Reservation:
 
 
 class Budget:
-    """All amounts are integer nano-dollars. `limit` None means no cap; `spent` starts at what the run has cost so far."""
+    """All amounts are whole nano-dollars. `limit` None means no cap; `spent` starts at what the run has cost so far."""
 
     def __init__(self, limit: int | None = None, spent: int = 0) -> None:
         self.limit = limit

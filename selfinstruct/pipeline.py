@@ -27,7 +27,7 @@ from selfinstruct.teachers.connect import check as check_teacher
 Event = Literal["begin", "skip", "end"]
 Watch = Callable[[Event, Tally], None]
 _CHUNK = 1_000  # rows written at a time
-_YOUNG = 20_000  # objects made before the garbage collector looks; the interpreter's own 700 are one row's worth
+_YOUNG = 20_000  # new objects between two looks of the garbage collector; the default is 700
 _OF_THE_MACHINE = ("base_url", "key_env", "concurrency", "rpm", "tpm", "timeout", "price")
 
 
@@ -113,7 +113,7 @@ def run(pipeline: Pipeline, out: Path, *, fresh: bool = False, watch: Watch | No
 
 @contextlib.contextmanager
 def _rarely_collected() -> Iterator[None]:
-    """Rows and requests under way are no garbage: looking through them again and again took a quarter of the CPU time."""
+    """Rows and requests under way are no garbage: to look through them every 700 objects costs a quarter of the CPU."""
     before = gc.get_threshold()
     gc.set_threshold(_YOUNG, *before[1:])
     try:

@@ -7,6 +7,7 @@ its answers in the store.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter, deque
@@ -242,6 +243,8 @@ class Session:
     async def close(self) -> None:
         """Send nothing more; give what was sent a moment to land in the store."""
         self._closing = True
+        with contextlib.suppress(asyncio.CancelledError):  # one that `progress` forestalled is still to come
+            await asyncio.sleep(0)
         flying = dict(self._flying)
         for key, task in flying.items():
             if key not in self._sent:

@@ -410,7 +410,10 @@ def test_4_the_budget_is_reached_and_a_higher_one_goes_on() -> None:
     assert "not finished" not in do("show", "r").out
 
 
-def test_a_budget_with_an_unknown_price_is_refused_before_anything_is_sent() -> None:
+def test_a_budget_with_an_unknown_price_is_refused_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", CANARY)
     said = do("run", pipeline(SMALL.replace("offline", "openai/gpt-99").replace("name", "budget: 5\nname")))
     assert said.code == 2
     assert "no price is known for openai/gpt-99" in said.err

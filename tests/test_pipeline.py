@@ -121,6 +121,17 @@ with own_steps():
             run.made()
             yield Sample.of(line)
 
+    @step
+    async def busy(run: Run, samples: Samples) -> Samples:
+        """Interrupted while it works and three more answers are in flight."""
+        async for _ in run.map(run.generate, samples, window=4):
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            run.progress(1)
+            raise AssertionError("went on")
+        yield Sample.of("nothing")
+
 
 class Log:
     """What a run told whoever watched it."""
@@ -293,6 +304,15 @@ def test_how_far_an_interrupted_step_came_can_be_seen(tmp_path: Path) -> None:
     outcome = execute([numbers(n=10), fails_at(row=99), shuffled()], out=tmp_path, watch=log)
     assert log.skipped == ["numbers"]
     assert len(outcome.samples) == 7
+
+
+def test_interrupting_local_work_files_what_is_in_flight(tmp_path: Path, play: Play) -> None:
+    teacher = Echo(latency=lambda request: 0 if request.messages[-1].content == "task 0" else 0.05)
+    with pytest.raises(asyncio.CancelledError):
+        execute([numbers(n=9), busy()], out=tmp_path, teacher=play(teacher))
+    assert len(teacher.asked) == 4
+    with Store.read(tmp_path) as store:
+        assert store.spent().calls == 4
 
 
 def test_a_run_that_stops_goes_on_where_it_was(tmp_path: Path, play: Play) -> None:

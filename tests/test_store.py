@@ -371,7 +371,7 @@ def shelf() -> Iterator[Store]:
         yield opened
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(kept=st.lists(samples, max_size=4), dropped=st.lists(st.tuples(texts, samples | texts), max_size=4))
 def test_rows_come_back_as_they_went(
     shelf: Store, kept: list[Sample], dropped: list[tuple[str, Any]]
@@ -387,7 +387,7 @@ def test_rows_come_back_as_they_went(
         assert found[2].id == row.id
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(request=requests, completion=completions, cost=st.none() | st.integers(0, 2**63 - 1))
 def test_answers_come_back_as_they_went(
     shelf: Store, request: Request, completion: Completion, cost: int | None

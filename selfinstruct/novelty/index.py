@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, get_args
 
+import numpy as np
 from rapidfuzz.distance import LCSseq
 
 from selfinstruct.errors import ConfigError, DataError, nearest
@@ -72,6 +73,8 @@ class NoveltyIndex:
         self.tokenless = 0
         # In the same floats, `score >= bar` decides as `score > threshold` or `score >= threshold`.
         self._bar = math.nextafter(self.threshold, 2) if self.strict else self.threshold
+        # At a very low threshold nearly every pair is a candidate: fewer at once keep their list small.
+        self._most = _TEXTS if self.threshold >= 0.3 else 32
         self._vocabulary = Vocabulary(tokens)
         self._join = Join(self.threshold)
         self._texts: list[str] = []
@@ -91,7 +94,9 @@ class NoveltyIndex:
 
     def add_all(self, texts: Iterable[str], ids: Iterable[str | None] | None = None) -> list[Match | None]:
         """`add_if_new` for each text in order, with the same answers and several times faster."""
-        return [match for block, names in _blocks(texts, ids) for match in self._offer(block, names)]
+        return [
+            match for block, names in _blocks(texts, ids, self._most) for match in self._offer(block, names)
+        ]
 
     def add(self, text: str, id: str | None = None) -> None:
         """Store the text without the test: seeds and references."""
@@ -99,14 +104,14 @@ class NoveltyIndex:
 
     def extend(self, texts: Iterable[str], ids: Iterable[str | None] | None = None) -> None:
         """`add` for each text."""
-        for block, names in _blocks(texts, ids):
+        for block, names in _blocks(texts, ids, _TEXTS):
             self._store(self._encode(block, learn=True), block, names)
 
     def match(self, text: str) -> Match | None:
         """What `add_if_new` would answer; stores nothing."""
         block = self._encode(_checked([text]), learn=False)
         pairs = self._join.pairs(block, self._join.place(block))
-        return self._best(block, 0, zip(pairs.texts.tolist(), pairs.need.tolist(), strict=True))
+        return self._best(block, 0, pairs.texts.tolist(), pairs.need.tolist())
 
     def similar(
         self, texts: Iterable[str], k: int = 10, *, before: Sequence[int] | None = None
@@ -182,17 +187,14 @@ class NoveltyIndex:
         prefix = self._join.place(block)
         pairs = self._join.pairs(block, prefix)
         size = len(self)
-        candidates: list[list[tuple[int, int]]] = [[] for _ in texts]
-        for row, text, need in zip(
-            pairs.rows.tolist(), pairs.texts.tolist(), pairs.need.tolist(), strict=True
-        ):
-            candidates[row].append((text, need))
+        bounds = pairs.rows.searchsorted(np.arange(len(texts) + 1)).tolist()
         matches: list[Match | None] = []
         kept: list[int] = []
         number = [-1] * len(texts)  # of the kept rows, once stored
         for row in range(len(texts)):
-            found = ((text if text < size else number[text - size], need) for text, need in candidates[row])
-            match = self._best(block, row, found)
+            here = slice(bounds[row], bounds[row + 1])
+            against = (text if text < size else number[text - size] for text in pairs.texts[here].tolist())
+            match = self._best(block, row, against, pairs.need[here].tolist())
             if match is None:
                 number[row] = len(self)
                 kept.append(row)
@@ -208,12 +210,11 @@ class NoveltyIndex:
         self._ids.append(id)
         self._codes.append(block.codes[row])
 
-    def _best(self, block: Block, row: int, candidates: Iterable[tuple[int, int]]) -> Match | None:
-        """The best of the candidates (text, tokens it needs), ascending; text -1 is a row that was not
-        kept."""
+    def _best(self, block: Block, row: int, against: Iterable[int], needs: list[int]) -> Match | None:
+        """The best of the candidates: texts, ascending, -1 for a row that was not kept, and their needs."""
         code, broad = block.codes[row], block.broad.get(row)
         best, score = -1, 0.0
-        for text, need in candidates:
+        for text, need in zip(against, needs, strict=True):
             if text < 0:
                 continue
             other = self._codes[text]
@@ -247,9 +248,9 @@ def _checked(texts: Iterable[str]) -> list[str]:
 
 
 def _blocks(
-    texts: Iterable[str], ids: Iterable[str | None] | None
+    texts: Iterable[str], ids: Iterable[str | None] | None, most: int
 ) -> Iterator[tuple[list[str], list[str | None]]]:
-    """Checked before the first is stored, and cut into blocks."""
+    """Checked before the first is stored, and cut into blocks of at most `most` texts."""
     checked = _checked(texts)
     names: list[str | None] = [None] * len(checked) if ids is None else list(ids)
     if len(names) != len(checked):
@@ -257,6 +258,6 @@ def _blocks(
     begin = size = 0
     for end, text in enumerate(checked, 1):
         size += len(text)
-        if end - begin == _TEXTS or size >= _CHARACTERS or end == len(checked):
+        if end - begin == most or size >= _CHARACTERS or end == len(checked):
             yield checked[begin:end], names[begin:end]
             begin, size = end, 0

@@ -15,10 +15,9 @@ from selfinstruct.novelty.vocabulary import Code
 _QUERIES = (
     64  # compared at once: rapidfuzz prepares each text once, and one alone costs ten times as much per pair
 )
-_SEEDING = 512  # texts from which the first top is taken
-_CHUNK = (
-    1 << 13
-)  # texts compared at once afterwards, so that a table of scores stays in the processor's cache
+# Texts compared at once: first few and then twice as many each time, so that each time only a few enter the
+# top; and at most so many that the table of scores stays in the processor's cache.
+_FIRST, _CHUNK = 1 << 9, 1 << 13
 
 
 def fmeasure(common: int, m: int, n: int) -> float:
@@ -56,7 +55,7 @@ def _rank(queries: Sequence[Code], pool: Sequence[Code], before: NDArray[np.int6
     sums = np.zeros(len(queries))
     begin = 0
     while begin < len(pool):
-        end = min(len(pool), begin + (_CHUNK if begin else _SEEDING))
+        end = min(len(pool), begin + min(max(begin, _FIRST), _CHUNK))
         found = _table(queries, pool[begin:end])
         beyond = np.arange(begin, end) >= before[:, None]
         found[beyond] = 0

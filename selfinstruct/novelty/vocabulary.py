@@ -85,11 +85,11 @@ class Vocabulary:
         flat = list(chain.from_iterable(texts))
         known = self.numbers
         fresh = [token for token in flat if token not in known]
-        if fresh and not learn:
-            known = {token: known[token] for token in flat if token in known}
-        first = len(self.numbers)
-        for number, (token, _) in enumerate(Counter(fresh).most_common(), first):
-            known[token] = number
+        if fresh:
+            first = len(known)
+            if not learn:
+                known = {token: known[token] for token in flat if token in known}
+            known.update((t, n) for n, (t, _) in enumerate(Counter(fresh).most_common(), first))
         numbers = np.fromiter(map(known.__getitem__, flat), np.int64, len(flat))
         lengths = np.fromiter(map(len, texts), np.int64, len(texts))
         return pack(numbers, lengths)

@@ -145,7 +145,7 @@ def test_top_and_mean(texts: list[str], k: int, data: st.DataObject) -> None:
     found.extend(texts, map(str, range(len(texts))))
     before = [data.draw(st.integers(0, len(texts))) for _ in texts]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("selfinstruct.novelty.rouge._SEEDING", 3)
+        patch.setattr("selfinstruct.novelty.rouge._FIRST", 3)
         patch.setattr("selfinstruct.novelty.rouge._CHUNK", 5)
         patch.setattr("selfinstruct.novelty.rouge._QUERIES", 4)
         answers = found.similar(texts, k, before=before)

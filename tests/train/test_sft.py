@@ -134,8 +134,8 @@ def test_lora_trains_an_adapter_and_exports_one_merged_model(
         if not torch.equal(a, b)
     }
     assert changed == {name for name, _ in base.named_parameters() if "_proj" in name}
-    # rank 4 on 96x96 q, k, v, o and on 96x288 gate, up, down, in two layers
-    assert facts["trained_parameters"] == 2 * 4 * (4 * (96 + 96) + 3 * (96 + 288))
+    # rank 4 on q, k, v, o, gate, up and down, all of 96 times 192, in two layers
+    assert facts["trained_parameters"] == 2 * 7 * 4 * (96 + 192)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 Tuned for two things at once. Learnable: few wordings, items apart by spaces so that a word-level tokenizer sees one
 token an item, a small vocabulary. Novel: ROUGE-L F of two rows of one wording is (T+o)/(T+C) for T wording words, C
-items and o shared ones in order, so that with T <= 5 and C >= 4 two rows pass 0.7 only when two items are shared.
+items and o shared ones in order, so that with T <= 5 and C >= 5 two rows pass 0.7 only when three items are shared.
 """
 
 from __future__ import annotations
@@ -14,21 +14,19 @@ from selfinstruct.teachers.offline.family import SPACED, Family, Slots
 
 # The one place to tune. Sizes are (fewest, most) items of a row.
 WORDS = tuple(
-    "apple arrow bell bird boat bone book bread brick bridge cake candle chair clock cloud coat coin corn cup desk "
-    "door drum fish flag fork frog gate glass glove goat grape hat hill house iron jar key king kite lamp leaf lemon "
-    "lion milk moon mouse nest nut ocean olive onion owl paper peach pen piano plate pond queen rain ring river rope "
-    "rose salt sand ship shoe silk snow sock spoon star stone sugar table tiger tower train tree violin wagon water "
-    "wheel wind wolf yarn zebra".split()
+    "apple bell bird boat book bread cake candle chair cloud coin corn cup desk door fish flag fork gate glass goat "
+    "hat house iron key king lamp leaf lion milk moon nest owl piano queen rain ring river rose sand ship star stone "
+    "table tree water wolf zebra".split()
 )
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 OPPOSITES = tuple(
     tuple(pair.split("-"))
     for pair in (
         "hot-cold up-down big-small fast-slow early-late wet-dry open-closed full-empty hard-soft high-low light-dark "
-        "long-short loud-quiet near-far new-old rich-poor"
+        "long-short near-far"
     ).split()
 )
-SIZE = (4, 6)  # words
+SIZE = (5, 6)  # words
 LETTER_SIZE = (5, 6)
 ADDENDS = (1, 2, 3)
 NUMBERS = range(1, 61)
