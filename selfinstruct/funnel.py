@@ -1,4 +1,4 @@
-"""The funnel: what each step of a run took in, made, kept and dropped, and what it cost. For people and for the card."""
+"""The funnel: what each step of a run took in, made, kept, dropped and cost. For people, and for the card."""
 
 from __future__ import annotations
 

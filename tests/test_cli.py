@@ -119,10 +119,20 @@ def test_help_in_a_process_of_its_own_loads_no_step_and_is_quick() -> None:
     )
     spent = time.perf_counter() - start
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    heavy = {"torch", "datasets", "openai", "anthropic", "transformers", "trl", "numpy", "pyarrow", "pydantic"}
+    heavy = {
+        "torch",
+        "datasets",
+        "openai",
+        "anthropic",
+        "transformers",
+        "trl",
+        "numpy",
+        "pyarrow",
+        "pydantic",
+    }
     assert modules & heavy == set()
     assert not {name for name in modules if name.startswith("selfinstruct.steps")}
-    print(f"selfinstruct --help: {spent:.2f} s")
+    sys.stdout.write(f"selfinstruct --help: {spent:.2f} s\n")
     assert spent < 5
 
 
@@ -144,7 +154,15 @@ def test_from_init_to_look() -> None:
     assert table in ran.out
     looked = do("look", "r", "alpaca", "3")
     assert looked.code == 0
-    for part in ("row 3 of 20", "user", "assistant", "made from", "request of alpaca", "asked (user)", "answered (stop"):
+    for part in (
+        "row 3 of 20",
+        "user",
+        "assistant",
+        "made from",
+        "request of alpaca",
+        "asked (user)",
+        "answered (stop",
+    ):
         assert part in looked.out
 
 
@@ -156,9 +174,14 @@ def test_what_a_run_prints_without_a_terminal() -> None:
     lines = said.out.splitlines()
     assert lines[0] == f"selfinstruct {__version__}: small (teacher offline) in r"
     seeds = len(SEEDS.read_text("utf-8").splitlines())
-    assert lines[1:3] == ["[1/5] read", f"[1/5] read: 0 in, {seeds} made, 0 dropped, {seeds} kept, " + lines[2][-5:]]
+    assert lines[1:3] == [
+        "[1/5] read",
+        f"[1/5] read: 0 in, {seeds} made, 0 dropped, {seeds} kept, " + lines[2][-5:],
+    ]
     assert f"[2/5] alpaca: {seeds} rows to work on" in lines
-    assert re.search(r"^\[2/5\] alpaca: .* 20 kept, \d+ calls?, [\d.]+k tokens, \$0, [\d.]+ s$", said.out, re.MULTILINE)
+    assert re.search(
+        r"^\[2/5\] alpaca: .* 20 kept, \d+ calls?, [\d.]+k tokens, \$0, [\d.]+ s$", said.out, re.MULTILINE
+    )
     assert "is not a language model" in said.out
     again = do("run", pipeline(), "--out", "r")
     assert again.code == 0
@@ -207,7 +230,9 @@ def test_a_warning_of_a_step_is_shown_at_the_end() -> None:
         for text in ("Напиши стих", "Назови город", "Спой песню")
     )
     Path("rows.jsonl").write_text(rows, "utf-8")
-    said = do("run", pipeline("steps:\n  - read: {path: rows.jsonl}\n  - novelty: {tokens: rouge}\n"), "--out", "r")
+    said = do(
+        "run", pipeline("steps:\n  - read: {path: rows.jsonl}\n  - novelty: {tokens: rouge}\n"), "--out", "r"
+    )
     assert said.code == 0
     assert "warning: novelty: " in said.err
     assert "tokens: words" in said.err
@@ -249,7 +274,9 @@ def test_plan_shows_the_table_before_it_refuses() -> None:
 
 
 def test_plan_of_an_unpriced_model_says_how_to_price_it() -> None:
-    said = do("plan", pipeline(SMALL.replace("offline", "{model: openai/x, base_url: 'https://far.example/v1'}")))
+    said = do(
+        "plan", pipeline(SMALL.replace("offline", "{model: openai/x, base_url: 'https://far.example/v1'}"))
+    )
     assert "unpriced: set `price: {input: ..., output: ...}`" in said.out
 
 
@@ -341,7 +368,9 @@ def test_2_an_error_in_the_pipeline_names_file_line_and_mend() -> None:
 def test_3_the_provider_refuses_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
     """A 401 that repeats the key, as some servers do: the key is in nothing that is printed or written."""
     monkeypatch.setenv("SOME_KEY", CANARY)
-    body = json.dumps({"error": {"message": f"Incorrect API key provided: {CANARY}", "type": "auth"}}).encode()
+    body = json.dumps(
+        {"error": {"message": f"Incorrect API key provided: {CANARY}", "type": "auth"}}
+    ).encode()
     with Loopback() as server:
         server.script = [(401, {"content-type": "application/json"}, body)] * 200
         file = served(server.url, ", key_env: SOME_KEY")
@@ -353,7 +382,9 @@ def test_3_the_provider_refuses_for_good(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "hint: " in said.err
     assert "SOME_KEY" in said.err
     assert CANARY not in said.out + said.err + debug
-    assert CANARY.encode() not in b"".join(path.read_bytes() for path in Path("r").rglob("*") if path.is_file())
+    assert CANARY.encode() not in b"".join(
+        path.read_bytes() for path in Path("r").rglob("*") if path.is_file()
+    )
 
 
 def do_raw(*arguments: str | Path) -> str:
@@ -526,9 +557,17 @@ def lines(*rows: Any) -> str:
         (lines(*GOOD[:3], '{"id": "x", "instr'), "seeds.jsonl: line 4: is not JSON", "on_error: skip"),
         (lines(*GOOD[:3], {"id": "x", "instruction": "Do."}), "seeds.jsonl: line 4: ", "instances"),
         (lines(*GOOD[:3], [1]), "seeds.jsonl: line 4: is a list", "must be one JSON object"),
-        (lines(*GOOD, GOOD[0]), "seeds.jsonl: line 6: has the same instruction as line 1", "remove one of the two"),
+        (
+            lines(*GOOD, GOOD[0]),
+            "seeds.jsonl: line 6: has the same instruction as line 1",
+            "remove one of the two",
+        ),
         (lines(*GOOD[:2]), "2 seed tasks came in, and each prompt shows 3", "lower `examples`"),
-        (lines({"prompt": "x"}), "seeds.jsonl: line 1: is of no known format: its keys are 'prompt'", "formats: "),
+        (
+            lines({"prompt": "x"}),
+            "seeds.jsonl: line 1: is of no known format: its keys are 'prompt'",
+            "formats: ",
+        ),
     ],
     ids=["missing", "empty", "blank", "torn", "no instances", "no object", "twice", "too few", "other keys"],
 )
@@ -549,7 +588,10 @@ def test_faulty_rows_are_left_out_on_request_and_kept_as_drops() -> None:
     more = ["--set", "read.path=seeds.jsonl", "--set", "read.on_error=skip", "--limit", "3"]
     assert do("run", pipeline(), "--out", "r", *more).code == 0
     drops = [json.loads(line) for line in do("show", "r", "--drops", "read").out.splitlines()]
-    assert [(drop["reason"], drop["place"]) for drop in drops] == [("malformed", "line 6"), ("duplicate", "line 7")]
+    assert [(drop["reason"], drop["place"]) for drop in drops] == [
+        ("malformed", "line 6"),
+        ("duplicate", "line 7"),
+    ]
 
 
 # data that would like to steer the terminal
@@ -568,7 +610,7 @@ def test_data_cannot_steer_the_terminal() -> None:
     }
     other = {"instruction": "Say it, too.", "input": "", "output": f"{HOSTILE} je ľahké"}
     Path("rows.jsonl").write_text(lines(row, other, other))
-    text = "name: \"n\\x1b[2J\"\nsteps:\n  - read: {path: rows.jsonl}\n  - novelty\n"
+    text = 'name: "n\\x1b[2J"\nsteps:\n  - read: {path: rows.jsonl}\n  - novelty\n'
     ran = do("run", pipeline(text), "--out", "r")
     assert ran.code == 0
     seen = [ran, do("show", "r"), do("look", "r", "read"), do("look", "r", "novelty", "--dropped")]

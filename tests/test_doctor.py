@@ -64,8 +64,8 @@ def test_a_full_disk_and_a_folder_that_is_shut(tmp_path: Path, monkeypatch: pyte
 def test_old_prices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Later(date):
         @classmethod
-        def today(cls) -> date:
-            return date(2099, 1, 1)
+        def today(cls) -> Later:
+            return cls(2099, 1, 1)
 
     monkeypatch.setattr(doctor, "date", Later)
     assert found(tmp_path)["price table"].state == "absent"
@@ -76,11 +76,17 @@ def test_old_prices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("script", "state", "said"),
     [
         (None, "absent", "none seen"),
-        ("echo 'NVIDIA H200, 143771 MiB'; echo 'NVIDIA H200, 143771 MiB'", "good", "NVIDIA H200, 143771 MiB; NVIDIA"),
+        (
+            "echo 'NVIDIA H200, 143771 MiB'; echo 'NVIDIA H200, 143771 MiB'",
+            "good",
+            "NVIDIA H200, 143771 MiB; NVIDIA",
+        ),
         ("echo no driver >&2; exit 9", "bad", "nvidia-smi fails: "),
     ],
 )
-def test_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, state: str, said: str) -> None:
+def test_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, state: str, said: str
+) -> None:
     if script is not None:
         tool = tmp_path / "nvidia-smi"
         tool.write_text(f"#!/bin/sh\n{script}\n")

@@ -45,7 +45,13 @@ def test_a_made_row_with_its_parents_and_its_requests(store: Store) -> None:
         found = store.find(parent)
         assert found is not None
         assert f"{parent[:8]}  {found[2].instruction[:40]}" in text
-    for part in ("request of alpaca", "request of judge", "model: offline, draw: 0", "asked (system)", "answered (stop"):
+    for part in (
+        "request of alpaca",
+        "request of judge",
+        "model: offline, draw: 0",
+        "asked (system)",
+        "answered (stop",
+    ):
         assert part in text
     assert sample.instruction[:30] in text.partition("made from")[0]
 
@@ -92,7 +98,14 @@ def test_rows_of_any_shape(tmp_path: Path) -> None:
         store.add(0, [(0, talk), (1, foreign)], [(0, Drop("odd", {"why": "[/]\x1b[2J"}, "text\x1b[2J"))])
     with Store.read(tmp_path) as store:
         text, other, drop = seen(store, 0, 1), seen(store, 0, 2), seen(store, 0, 1, dropped=True)
-    for part in ("system", "Hi [bold]you[/]", "rejected", "Hello there.", "style: 4.25", 'tags: ["a", {"b": 1}]'):
+    for part in (
+        "system",
+        "Hi [bold]you[/]",
+        "rejected",
+        "Hello there.",
+        "style: 4.25",
+        'tags: ["a", {"b": 1}]',
+    ):
         assert part in text
     assert "c0ffeec0  (not in this run)" in text
     assert "orca[/]: request feed is not in this run" in text

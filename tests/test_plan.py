@@ -43,7 +43,11 @@ def test_one_call_a_row_at_the_price_of_the_role(tmp_path: Path) -> None:
     teacher = {"model": "openai/x", "base_url": "http://localhost:1/v1", "price": PRICE}
     steps = read(path=str(tmp_path / "rows.jsonl")), respond(max_tokens=500)
     row = planned(pipeline(*steps, teacher=teacher), tmp_path)[1]
-    assert (row.estimate.calls, row.estimate.output_tokens, row.estimate.ceiling_output) == (100, 6_000, 50_000)
+    assert (row.estimate.calls, row.estimate.output_tokens, row.estimate.ceiling_output) == (
+        100,
+        6_000,
+        50_000,
+    )
     read_tokens = 50 * sum(round(len(text) / CHARS_PER_TOKEN) for text in texts[:2])
     assert row.estimate.input_tokens == pytest.approx(read_tokens, rel=0.1)
     assert row.expected_nano == row.estimate.input_tokens * 1_000 + 6_000 * 4_000
@@ -62,7 +66,9 @@ def test_alpaca_by_its_published_yield(tmp_path: Path) -> None:
 
 def test_an_unknown_price_is_no_zero(tmp_path: Path) -> None:
     steps = read(path=str(SEEDS)), judge()
-    row = planned(pipeline(*steps, teacher={"model": "openai/x", "base_url": "https://far.example/v1"}), tmp_path)[1]
+    row = planned(
+        pipeline(*steps, teacher={"model": "openai/x", "base_url": "https://far.example/v1"}), tmp_path
+    )[1]
     assert row.estimate.calls == 175
     assert (row.expected_nano, row.ceiling_nano) == (None, None)
 

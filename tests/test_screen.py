@@ -91,7 +91,9 @@ def test_reasons_are_ranked_and_then_in_the_order_of_the_alphabet() -> None:
 @given(st.text())
 def test_safe_text_cannot_steer_a_terminal_and_keeps_the_rest(text: str) -> None:
     """Category Cc but for tab and line feed, and the marks that embed, override or isolate a direction (UAX 9)."""
-    steering = {chr(code) for code in (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+    steering = {
+        chr(code) for code in (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    }
     steering -= {"\t", "\n"}
     made = screen.safe(text)
     assert len(made) == len(text)
@@ -99,7 +101,12 @@ def test_safe_text_cannot_steer_a_terminal_and_keeps_the_rest(text: str) -> None
         assert after == ("�" if before in steering else before)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+    )
+)
 def test_a_line_of_json_is_harmless_and_whole(value: Any) -> None:
     made = screen.as_line(value)
     assert json.loads(made) == value
@@ -168,7 +175,9 @@ def test_warnings_are_those_that_steps_noted() -> None:
 
 
 def tally(**changes: Any) -> Tally:
-    return Tally(1, "judge", **{"coming": 100, "came": 40, "kept": 20, "drops": Counter(unscored=5), **changes})
+    return Tally(
+        1, "judge", **{"coming": 100, "came": 40, "kept": 20, "drops": Counter(unscored=5), **changes}
+    )
 
 
 def test_lines() -> None:
@@ -183,7 +192,9 @@ def test_lines() -> None:
     assert paid == "[2/3] judge: 40 in, 0 made, 0 dropped, 20 kept, 1 call, 1.1k tokens, $0.02, 63 s"
     assert say("progress") == "[2/3] judge: 25%, 40 in, 0 made, 5 dropped, 20 kept, 63 s so far"
     busy = screen.line("progress", tally(started=0.0, ended=63.0, text="step 3 of 9", coming=0), 3, 600.0)
-    assert busy == "[2/3] judge: 40 in, 0 made, 5 dropped, 20 kept, 63 s so far, about 10 min left, step 3 of 9"
+    assert (
+        busy == "[2/3] judge: 40 in, 0 made, 5 dropped, 20 kept, 63 s so far, about 10 min left, step 3 of 9"
+    )
 
 
 # what is left
@@ -235,7 +246,9 @@ def board(at: int) -> screen.Board:
         done.ended = done.started + 2.0
         made.watch("end", done)
     drops = Counter({f"reason_{n}": 9 - n for n in range(9)})
-    made.watch("begin", Tally(at, NAMES[at], coming=100, came=60, kept=15, drops=drops, text="words of its own"))
+    made.watch(
+        "begin", Tally(at, NAMES[at], coming=100, came=60, kept=15, drops=drops, text="words of its own")
+    )
     return made
 
 
@@ -250,7 +263,9 @@ def test_the_live_table() -> None:
 @pytest.mark.parametrize("height", [8, 10, 12, 15, 24, 60])
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 @pytest.mark.parametrize("at", [1, 4, 8])
-def test_the_live_table_stays_on_one_screen_and_shows_the_step_at_work(height: int, width: int, at: int) -> None:
+def test_the_live_table_stays_on_one_screen_and_shows_the_step_at_work(
+    height: int, width: int, at: int
+) -> None:
     text = drawn(board(at), width=width, height=height, terminal=True)
     assert len(text.splitlines()) < height
     assert max(map(len, text.splitlines())) <= width

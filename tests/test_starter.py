@@ -31,7 +31,9 @@ def test_what_the_comments_suggest_is_a_pipeline_too(tmp_path: Path, monkeypatch
     assert len(offers) == 5
     (tmp_path / "seed_tasks.jsonl").write_bytes((ROOT / "seeds" / "seed_tasks.jsonl").read_bytes())
     for offer in offers:
-        key, value = next(iter(yaml.safe_load(offer.lstrip("# ").partition(" (")[0].partition("    #")[0]).items()))
+        key, value = next(
+            iter(yaml.safe_load(offer.lstrip("# ").partition(" (")[0].partition("    #")[0]).items())
+        )
         kept = [line for line in lines if not line.startswith(f"{key}: ")]
         path = tmp_path / "pipeline.yaml"
         path.write_text(f"{key}: {value}\n" + "\n".join(kept))

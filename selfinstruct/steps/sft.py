@@ -75,7 +75,7 @@ async def sft(
         model: the student: a folder, a name on the Hugging Face Hub, or tiny: a small Llama with random weights and a
             tokenizer made from the samples, for trying out
         output: the folder of the model, inside the run's folder
-        epochs: passes over the samples; by default 3, for tiny 8
+        epochs: passes over the samples; by default 3, for tiny 7
         max_steps: optimizer steps; replaces epochs
         batch_size: rows of one forward pass; by default 16, for tiny 64
         accumulation: forward passes of one optimizer step

@@ -10,7 +10,7 @@ from selfinstruct.errors import ConfigError, nearest
 from selfinstruct.train import hush
 
 # Where the user sets none, by the kind of training: epochs, batch size, peak of the learning rate.
-USUAL = {"tiny": (8.0, 64, 3e-3), "full": (3.0, 16, 1e-5), "lora": (3.0, 16, 2e-4)}
+USUAL = {"tiny": (7.0, 64, 3e-3), "full": (3.0, 16, 1e-5), "lora": (3.0, 16, 2e-4)}
 LORA: Mapping[str, Any] = {
     "r": 16,
     "lora_alpha": 32,

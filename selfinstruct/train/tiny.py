@@ -16,14 +16,14 @@ from selfinstruct.sample import ROLES, digest
 from selfinstruct.train import MARKER, Chat, hush
 from selfinstruct.train.chat import CHATML, END, START
 
-# Many heads, a narrow MLP: what is hard in simple tasks is to look at the right word, and copying from several places
-# is learnt twice as fast with six heads as with three. Heads of 32 dimensions are a size that vLLM serves.
+# Many heads, a narrow MLP: what is hard in simple tasks is to look at the right word. With eight heads the student
+# learns to copy in half the steps that three take. Heads of 32 dimensions are a size that vLLM serves.
 SHAPE: dict[str, Any] = {
     "hidden_size": 96,
-    "intermediate_size": 192,
+    "intermediate_size": 128,
     "num_hidden_layers": 2,
-    "num_attention_heads": 6,
-    "num_key_value_heads": 6,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 8,
     "head_dim": 32,
     "max_position_embeddings": 2048,
     "tie_word_embeddings": True,

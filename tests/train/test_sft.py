@@ -134,8 +134,8 @@ def test_lora_trains_an_adapter_and_exports_one_merged_model(
         if not torch.equal(a, b)
     }
     assert changed == {name for name, _ in base.named_parameters() if "_proj" in name}
-    # rank 4 on q, k, v, o, gate, up and down, all of 96 times 192, in two layers
-    assert facts["trained_parameters"] == 2 * 7 * 4 * (96 + 192)
+    # rank 4 on q, k, v, o of 96 by 256 and on gate, up, down of 96 by 128, in two layers
+    assert facts["trained_parameters"] == 2 * 4 * (4 * (96 + 256) + 3 * (96 + 128))
 
 
 @pytest.mark.parametrize(
