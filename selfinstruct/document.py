@@ -16,6 +16,7 @@ from selfinstruct.errors import ConfigError, nearest
 from selfinstruct.pipeline import Pipeline
 from selfinstruct.roles import role
 from selfinstruct.run import ROLES
+from selfinstruct.sample import digest
 from selfinstruct.step import REGISTRY, Step
 
 KEYS = ("name", *ROLES, "seed", "budget", "use", "steps")
@@ -280,7 +281,7 @@ def _use(path: Path) -> None:
         raise ConfigError(
             f"{path}: there is no such file", "`use:` lists Python files beside the pipeline file"
         )
-    name = f"selfinstruct_use_{path.stem}"
+    name = f"selfinstruct_use_{path.stem}_{digest(str(path.resolve()))[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{path}: not a Python file", "`use:` lists Python files beside the pipeline file")

@@ -207,7 +207,9 @@ def _options(function: Callable[..., Any], skip: int) -> tuple[str, type[BaseMod
             Field(default, description=lines.get(parameter.name)),
         )
     model = create_model(
-        function.__name__, __config__=ConfigDict(extra="forbid", protected_namespaces=()), **fields
+        function.__name__,
+        __config__=ConfigDict(extra="forbid", allow_inf_nan=False, protected_namespaces=()),
+        **fields,
     )
     return text, model
 

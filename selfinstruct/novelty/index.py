@@ -53,8 +53,8 @@ class NoveltyIndex:
     other scripts has none, scores 0 with everything, and is always new. `tokenless` counts the texts given to
     `add` or `add_if_new` and their bulk forms that had no token by the chosen rule.
 
-    Memory: the texts themselves, and about 300 bytes for each of instruction length. Not for use from two
-    threads.
+    Memory: the texts themselves, and 250 to 400 bytes for each of instruction length, 1 KB more for a long
+    one. Not for use from two threads.
 
     Raises `ConfigError` for a threshold outside (0, 1] or an unknown `tokens`.
     """
@@ -157,13 +157,14 @@ class NoveltyIndex:
         by another version or under other rules of tokenisation."""
         saved = snapshot.read(Path(path))
         header = saved.header
-        index = cls(header["threshold"], strict=header["strict"], tokens=header["tokens"])
-        if header["rules"] != index._vocabulary.rules:
+        rules = Vocabulary(header["tokens"]).rules
+        if header["rules"] != rules:
             raise DataError(
                 f"{path}: its texts were cut into tokens by the rules `{header['rules']}`, "
-                f"and this version has `{index._vocabulary.rules}`",
+                f"and this version has `{rules}`",
                 "build the index anew from the texts",
             )
+        index = cls(header["threshold"], strict=header["strict"], tokens=header["tokens"])
         index.tokenless = header["tokenless"]
         index._vocabulary.numbers = {token: number for number, token in enumerate(saved.vocabulary)}
         for begin in range(0, len(saved.texts), _LOADED):

@@ -28,10 +28,8 @@ _CHARACTERS = 0x110000 - _GAP
 _ONE = np.uint64(1)
 _LONG = 64  # tokens, above which a text has a broad map
 _BROAD = 12  # a broad map has 2 ** 12 bits
-_MIX = (
-    np.uint64(0x9E3779B97F4A7C15),
-    np.uint64(0xC2B2AE3D27D4EB4F),
-)  # odd, so that multiplying spreads all bits
+# Odd, so that multiplying by them spreads all bits.
+_MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ async def write(
         text = _card(run.funnel(), rows, files=files, name=name, license=license, language=language)
         with atomic(folder / "README.md") as opened:
             opened.write(text.encode("utf-8"))
-    run.note(files=files, rows=len(rows))
+    run.note(files=files, rows=len(rows), headline=f"{len(rows):,} rows in {out}: {', '.join(files)}")
     for sample in rows:
         yield sample
 

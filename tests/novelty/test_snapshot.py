@@ -89,10 +89,11 @@ def test_another_format_or_tokenisation_is_refused(tmp_path: Path) -> None:
     rewrite(path, with_header(arrays, format=2))
     with pytest.raises(DataError, match="an index of format 2, and this version reads format 1"):
         NoveltyIndex.load(path)
-    rewrite(path, with_header(arrays, rules="words 0, Unicode 3.2.0"))
-    with pytest.raises(DataError, match=r"`words 0, Unicode 3\.2\.0`") as caught:
-        NoveltyIndex.load(path)
-    assert caught.value.hint == "build the index anew from the texts"
+    for rules, tokens in (("words 0, Unicode 3.2.0", "words"), ("pieces 1", "pieces")):
+        rewrite(path, with_header(arrays, rules=rules, tokens=tokens))
+        with pytest.raises(DataError, match=f"by the rules `{rules}`") as caught:
+            NoveltyIndex.load(path)
+        assert caught.value.hint == "build the index anew from the texts"
 
 
 @pytest.mark.parametrize(
