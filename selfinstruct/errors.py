@@ -72,12 +72,15 @@ class Paused(SelfInstructError):
 
 
 class ParseError(ValueError):
-    """A completion does not hold what was asked for. `reason` is the slug that the drop is counted under."""
+    """A completion does not hold what was asked for. `reason` is the slug that the drop is counted under, `text` the
+    part of the completion that it is about, where it is only a part.
+    """
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", text: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.text = text
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

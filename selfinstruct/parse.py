@@ -34,7 +34,9 @@ def usable(completion: Completion) -> str:
 
 NO_INPUT = "<noinput>"
 _HEAD = re.compile(
-    r"^[ \t]*(?:#{2,3}[ \t]*)?(\d{1,3})\.[ \t]*(Instruction|Input|Output)[ \t]*:", re.MULTILINE
+    r"^[ \t]*(?:#{2,3}[ \t]*)?(?:\*\*)?(\d{1,3})\.[ \t]*(?:\*\*)?(Instruction|Input|Output)[ \t]*"
+    r"(?::\*\*|\*\*[ \t]*:|:)",  # bold labels are a habit of chat models
+    re.MULTILINE,
 )
 _OPENING = re.compile(r"\A\s*(?:#{2,}\s*)+")
 _DEEPEST = 200  # levels of nesting; more is no answer to any of our schemas
@@ -56,21 +58,20 @@ def blocks(text: str, first: int, *, cut: bool) -> list[Task | ParseError]:
     if heads and (not starts or starts[0] != 0):
         found.append(ParseError("bad_block", "labels before the first instruction"))
     for k, next_k in zip(starts, [*starts[1:], len(heads)], strict=False):
-        last = next_k == len(heads)
-        if last and cut:
-            found.append(ParseError("truncated", "the completion ended inside this block"))
-            continue
         parts = heads[k:next_k]
         ends = [head.start() for head in heads[k + 1 : next_k + 1]]
+        last = next_k == len(heads)
         if last:
             ends.append(len(body))
+        text = body[parts[0].start() : ends[-1]]
         labels = [part[2] for part in parts]
-        if labels != ["Instruction", "Input", "Output"]:
-            found.append(ParseError("bad_block", f"labels {', '.join(labels)}"))
-        elif len({part[1] for part in parts}) > 1:
-            found.append(
-                ParseError("bad_number", f"numbers {', '.join(part[1] for part in parts)} in one block")
-            )
+        numbers = [part[1] for part in parts]
+        if last and cut:
+            found.append(ParseError("truncated", "the completion ended inside this block", text))
+        elif labels != ["Instruction", "Input", "Output"]:
+            found.append(ParseError("bad_block", f"labels {', '.join(labels)}", text))
+        elif len(set(numbers)) > 1:
+            found.append(ParseError("bad_number", f"numbers {', '.join(numbers)} in one block", text))
         else:
             values = [body[part.end() : end] for part, end in zip(parts, ends, strict=True)]
             found.append(_task(*map(_unframed, values)))
@@ -103,11 +104,11 @@ def blocks_paper(text: str, first: int, *, cut: bool) -> list[Task | ParseError]
         if not piece.strip():
             continue  # between ### and ###, or after the last one: no task was begun
         if cut and place == len(pieces) - 1:
-            found.append(ParseError("truncated", "the completion ended inside this block"))
+            found.append(ParseError("truncated", "the completion ended inside this block", piece))
             continue
         parts = re.split(rf"{first + place}\.\s+(?:Instruction|Input|Output):", piece)
         if len(parts) != 4:
-            found.append(ParseError("bad_block", f"{len(parts) - 1} labels numbered {first + place}"))
+            found.append(ParseError("bad_block", f"{len(parts) - 1} labels numbered {first + place}", piece))
         else:
             found.append(_task(*(part.strip() for part in parts[1:])))
     return found

@@ -39,6 +39,11 @@ GRACE = 20.0  # seconds that answers in flight are given when the run stops earl
 UNBOUNDED_OUTPUT = 32_768  # tokens reserved when neither the request nor the price table bounds an answer
 
 
+def _whole(value: Any) -> Any:
+    """1.0 as 1: both ask the same, and must have the same key."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 @dataclass(frozen=True)
 class Role:
     """A teacher in its part (teacher, judge, user, student), with what the user set for it."""
@@ -67,7 +72,9 @@ class Role:
             model=self.teacher.model,
             messages=() if raw else messages,
             text="\n\n".join(message.content for message in messages) if raw else None,
-            params={name: value for name, value in {**params, **self.params}.items() if value is not None},
+            params={
+                name: _whole(value) for name, value in {**params, **self.params}.items() if value is not None
+            },
             schema=schema if self.teacher.structured else None,
             draw=draw,
         )

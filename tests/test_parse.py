@@ -722,3 +722,17 @@ def test_paper_cuts_an_answer_at_its_heading_and_loses_the_blocks_after_it() -> 
 def test_paper_counts_no_task_between_or_after_separators() -> None:
     assert read(blocks_paper(rendered(ROWS[:2]) + "\n###\n", 4, cut=False)) == ROWS[:2]
     assert read(blocks_paper(rendered(ROWS[:2]) + "\n###\n", 4, cut=True)) == ROWS[:2]
+
+
+def test_bold_labels_are_read() -> None:
+    text = " Name a colour.\n**4. Input:**\n<noinput>\n**4. Output**:\nred\n###\n**5. Instruction:** Name a fruit.\n"
+    text += "5. **Input:** <noinput>\n5. **Output:** fig"
+    assert blocks(text, 4, cut=False) == [Task("Name a colour.", "", "red"), Task("Name a fruit.", "", "fig")]
+
+
+def test_a_bad_block_carries_its_own_text() -> None:
+    text = " Name a colour.\n4. Input:\n<noinput>\n###\n5. Instruction: Name a fruit.\n5. Input:\n\n5. Output:\nfig"
+    bad, good = blocks(text, 4, cut=False)
+    assert isinstance(bad, ParseError)
+    assert bad.text == "4. Instruction:  Name a colour.\n4. Input:\n<noinput>\n###\n"
+    assert good == Task("Name a fruit.", "", "fig")

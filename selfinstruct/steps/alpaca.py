@@ -160,7 +160,9 @@ async def alpaca(
             for task in _tasks(completion, first, as_json=as_json, paper=paper):
                 run.made()
                 if isinstance(task, ParseError):
-                    run.drop(completion.text, task.reason, detail=task.detail, request=completion.key)
+                    run.drop(
+                        task.text or completion.text, task.reason, detail=task.detail, request=completion.key
+                    )
                     continue
                 sample = run.trace(
                     Sample.of(*task, meta={"recipe": "alpaca"}, parents=[seed.id for seed in shown]),

@@ -25,7 +25,7 @@ SPAN = 200  # verdicts looked back on when deciding that the judge can't do this
 
 def _frame(place: Place, aspect: str, low: float, high: float) -> tuple[Message, ...]:
     return place.prompts.render(
-        "judge/accuracy", aspect=aspect, low=low, high=high, fence="0" * 8, prompt="", response=""
+        "judge/accuracy", aspect=aspect, low=low, high=high, fence="0" * 16, prompt="", response=""
     )
 
 
@@ -98,7 +98,7 @@ async def judge(
                 "put a `respond` step before `judge`",
             )
         # the mark is made from the row, so that it is the same again on replay and unknown to the row's author
-        fence = sample.id[:8]
+        fence = sample.id[:16]
         prompt = run.render(
             "judge/accuracy",
             aspect=aspect,
@@ -143,3 +143,8 @@ async def judge(
         else:
             yield sample
     run.note(scores={f"{score:g}": scores[score] for score in sorted(scores)}, unscored=unscored)
+    total = unscored + sum(scores.values())
+    if unscored > max_unscored * total:
+        run.note(warning=f"{unscored} of {total} verdicts carry no score")
+    elif len(scores) == 1 and total >= SPAN:
+        run.note(warning=f"every row scored {next(iter(scores)):g}: this judge does not tell them apart")

@@ -150,7 +150,11 @@ def test_a_row_without_a_readable_verdict_never_gets_a_number(tmp_path: Path, pl
     assert [reason for reason, _ in found] == ["unscored"] * len(rows)
     for (_, fault), (_, expected) in zip(found, UNSCORED, strict=True):
         assert fault.startswith(expected)
-    assert outcome.funnel.steps[1].facts == {"scores": {}, "unscored": len(rows)}
+    assert outcome.funnel.steps[1].facts == {
+        "scores": {},
+        "unscored": len(rows),
+        "warning": f"{len(rows)} of {len(rows)} verdicts carry no score",
+    }
     kept = judged(tmp_path, rows, play(teacher), name="kept", keep_unscored=True)
     assert [row.messages for row in kept.samples] == [row.messages for row in rows]
     assert [dict(row.scores) for row in kept.samples] == [{}] * len(rows)
@@ -328,3 +332,11 @@ def test_the_offline_judge_tells_right_from_wrong(tmp_path: Path) -> None:
     assert [row.scores["accuracy"] == 5 for row in outcome.samples] == right
     assert 10 < right.count(False) < 50
     assert isinstance(OfflineTeacher().about, str)
+
+
+def test_a_judge_that_gives_one_score_to_all_is_reported(tmp_path: Path, play: Play) -> None:
+    rows = [Sample.of(f"Which number is {place}?", "", str(place)) for place in range(200)]
+    outcome = judged(tmp_path, rows, play(Judge(lambda response: verdict(4))))
+    assert outcome.funnel.steps[1].facts["warning"] == "every row scored 4: this judge does not tell them apart"
+    mixed = judged(tmp_path, rows, play(Judge(lambda response: verdict(int(response) % 2))), name="mixed")
+    assert "warning" not in mixed.funnel.steps[1].facts

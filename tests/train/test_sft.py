@@ -48,17 +48,18 @@ def test_a_student_that_knew_nothing_learns_the_tasks(tmp_path: Path) -> None:
     from selfinstruct.train.metrics import Question, measure
 
     found = toys(2200, seed=7)
-    recipe = Recipe(max_steps=300, batch_size=64, learning_rate=4e-3)
+    recipe = Recipe(max_steps=200, batch_size=64)
     facts = train(tmp_path, [chat(question, answer) for _, question, answer in found[200:]], recipe)
     questions = [Question(chat(question), answer, family) for family, question, answer in found[:200]]
     before = measure(questions, ask(str(tmp_path / "student"), questions))
     after = measure(questions, ask(str(tmp_path / "model"), questions))
+    print(after)
     assert before["exact_match"] == 0.0
     assert after["exact_match"] > 0.9
     assert after["ended"] > 0.99
     assert after["nll"] < before["nll"] / 10
     assert set(after["by_family"]) == {"echo", "reverse", "first", "last"}
-    assert facts["steps"] == 300
+    assert facts["steps"] == 200
     assert facts["base"] == "tiny"
 
 
