@@ -75,9 +75,8 @@ def main() -> None:
     """The entry point."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(
-                errors="replace"
-            )  # a terminal that knows no ✓ shows a ? instead of a traceback
+            # a terminal that knows no ✓ shows a ? instead of a traceback
+            stream.reconfigure(errors="replace")
     app(prog_name="selfinstruct")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from selfinstruct.look import sight
 from selfinstruct.pipeline import Pipeline, run
 from selfinstruct.sample import Message, Sample
 from selfinstruct.steps import alpaca, judge, read, select
-from selfinstruct.store import Drop, Store
+from selfinstruct.store import Drop, Filed, Store
+from selfinstruct.teachers import Completion, Request
 
 
 def seen(store: Store, n: int, row: int, **options: Any) -> str:
@@ -30,7 +32,7 @@ def seen(store: Store, n: int, row: int, **options: Any) -> str:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     out = tmp_path_factory.mktemp("run")
     steps = read(path=str(ROOT / "seeds/seed_tasks.jsonl")), alpaca(n=200), judge(), select(at_least=5)
-    run(Pipeline("small", steps, {"teacher": "offline"}), out)
+    run(Pipeline("small", steps, {"teacher": {"model": "offline", "faults": 0.3}}), out)
     with Store.read(out) as store:
         yield store
 
@@ -48,7 +50,7 @@ def test_a_made_row_with_its_parents_and_its_requests(store: Store) -> None:
     for part in (
         "request of alpaca",
         "request of judge",
-        "model: offline, draw: 0",
+        "draw: 0, temperature: ",
         "asked (system)",
         "answered (stop",
     ):
@@ -85,15 +87,21 @@ def test_there_is_no_such_row(store: Store) -> None:
 
 def test_rows_of_any_shape(tmp_path: Path) -> None:
     """A conversation, a rejected answer, parents and requests of elsewhere, and columns that only look like ours."""
+    asked = Request("m\x1b", (Message("user", "Why?\x1b"),), params={"stop": ["\x1b"]})
     talk = Sample(
         (Message("system", "Be brief."), Message("user", "Hi [bold]you[/]"), Message("assistant", "Hi.")),
         rejected="Hello there.",
         scores={"style": 4.25},
-        meta={"requests": {"orca[/]": "feed"}, "tags": ["a", {"b": 1}], "source": "x.json"},
+        meta={
+            "requests": {"orca[/]": "feed", "[/] filed": asked.key},
+            "tags": ["a", {"b": 1}],
+            "na\x1bme": "x.json",
+        },
         parents=("c0ffee" * 5,),
     )
     foreign = Sample.of("Do.", "", "Done.", meta={"requests": "none [/red]", "other": None})
     with Store.open(tmp_path) as store:
+        asyncio.run(store.put(asked, Filed(Completion("So.\x1b"), 2_000_000, 0.5)))
         store.begin(0, "read", {}, "f")
         store.add(0, [(0, talk), (1, foreign)], [(0, Drop("odd", {"why": "[/]\x1b[2J"}, "text\x1b[2J"))])
     with Store.read(tmp_path) as store:
@@ -110,5 +118,7 @@ def test_rows_of_any_shape(tmp_path: Path) -> None:
     assert "c0ffeec0  (not in this run)" in text
     assert "orca[/]: request feed is not in this run" in text
     assert "requests: none [/red]" in other
-    assert "\x1b" not in drop
+    for part in ("request of [/] filed", "asked (user)", "answered (stop, 0 + 0 tokens, $0.002, 0.5 s)"):
+        assert part in text
+    assert "\x1b" not in text + other + drop
     assert "dropped: odd (why: [/]�[2J)" in drop

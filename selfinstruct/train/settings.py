@@ -17,8 +17,8 @@ LORA: Mapping[str, Any] = {
     "target_modules": "all-linear",
     "task_type": "CAUSAL_LM",
 }
-# A strong decay has a student that starts from nothing learn rules instead of rows: raised from 0.1 to 1, it took one with
-# three heads from 80 to 95 % of new drills.
+# A strong decay has a student that starts from nothing learn rules instead of rows: raised from 0.1 to 1, it took one
+# with three heads from 80 to 95 % of new drills.
 TINY: Mapping[str, Any] = {"lr_scheduler_type": "linear", "adam_beta2": 0.99, "weight_decay": 1.0}
 
 

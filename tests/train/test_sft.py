@@ -53,7 +53,6 @@ def test_a_student_that_knew_nothing_learns_the_tasks(tmp_path: Path) -> None:
     questions = [Question(chat(question), answer, family) for family, question, answer in found[:200]]
     before = measure(questions, ask(str(tmp_path / "student"), questions))
     after = measure(questions, ask(str(tmp_path / "model"), questions))
-    print(after)
     assert before["exact_match"] == 0.0
     assert after["exact_match"] > 0.9
     assert after["ended"] > 0.99
