@@ -239,7 +239,8 @@ def _example(row: Sample) -> str:
 
 
 def _again(funnel: Funnel) -> str:
-    text = f"Put the recipe above into `pipeline.yaml`, next to the source files; with selfinstruct {funnel.version}:\n\n"
+    text = "Put the recipe above into `pipeline.yaml`, next to the source files; "
+    text += f"with selfinstruct {funnel.version}:\n\n"
     text += _fenced("selfinstruct run pipeline.yaml", "sh")
     if all(_offline(model) for model in funnel.teachers.values()):
         return text + "\n\nNo step of it depends on time or chance: the same files come out, byte for byte."

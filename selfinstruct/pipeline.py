@@ -243,11 +243,10 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
     watch("begin", tally)
     kept: list[tuple[int, Sample]] = []
 
-    def write(done: bool) -> None:
+    def write(uses: Iterable[str] = (), done: bool = False) -> None:
         store.add(n, kept, view.dropped)
         kept.clear()
         view.dropped.clear()
-        uses = view.uses if done else ()
         store.record(
             n,
             came=tally.came,
@@ -269,17 +268,19 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
                 kept.append((tally.kept, sample))
                 tally.kept += 1
                 if len(kept) + len(view.dropped) >= _CHUNK:
-                    write(done=False)
+                    write()
         if tally.pending or tally.came != coming:
             raise DataError(
                 f"step `{current.name}` lost count: {tally.came} of {coming} rows came, {tally.made} were made,"
                 f" {tally.kept} kept, {tally.drops.total()} dropped",
                 "a step takes all rows, yields or drops each, and declares new ones with run.made()",
             )
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(StoreError):
-            write(done=False)  # how far it got, for `show`; the next execution starts the step anew
+            write(view.uses)  # how far it got, for `show`; the next execution starts the step anew
+        if isinstance(error, SelfInstructError):
+            error.message = f"step {n + 1} ({current.name}): {error.message}"
         raise
     tally.ended = time.monotonic()
-    write(done=True)
+    write(view.uses, done=True)
     watch("end", tally)

@@ -50,7 +50,9 @@ def role(name: str, model: str | Mapping[str, Any]) -> Role:
         ) from None
     for option in settings.model_extra or {}:
         if difflib.get_close_matches(option, Settings.model_fields, n=1, cutoff=0.8):
-            raise ConfigError(f"{name}: there is no option `{option}`", nearest(option, Settings.model_fields))
+            raise ConfigError(
+                f"{name}: there is no option `{option}`", nearest(option, Settings.model_fields)
+            )
     teacher = connect({"model": settings.model, **(settings.model_extra or {})}, role=name)
     return Role(
         name=name,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections import Counter, deque
@@ -32,6 +33,8 @@ Result = TypeVar("Result")
 Prompt = str | Sample | Sequence[Message]
 RoleName = Literal["teacher", "judge", "user", "student"]
 ROLES: tuple[RoleName, ...] = ("teacher", "judge", "user", "student")
+
+_log = logging.getLogger("selfinstruct")
 
 ATTEMPTS = 6  # at one request, for trouble that is its own; overload is waited out by Limits
 OVERLOADS = 60  # attempts at one request in all
@@ -256,6 +259,8 @@ class Session:
         for key, task in flying.items():
             if key not in self._sent:
                 task.cancel()
+        if self._sent:
+            _log.warning("stopping: up to %.0f s for %d answers in flight", GRACE, len(self._sent))
         if flying:
             _, late = await asyncio.wait(flying.values(), timeout=GRACE)
             for task in late:
@@ -380,8 +385,11 @@ class Run:
 
     def trace(self, sample: Sample, completion: Completion) -> Sample:
         """Note in the row's meta which request this step's part of it came from."""
-        requests = {**sample.meta.get("requests", {}), self._tally.name: completion.key}
-        return sample.note(requests=requests)
+        known = sample.meta.get("requests")
+        earlier = (
+            known if isinstance(known, Mapping) else {}
+        )  # a column of that name may have come with the data
+        return sample.note(requests={**earlier, self._tally.name: completion.key})
 
     async def memo(self, key: Any, function: Callable[[], Awaitable[Any]]) -> Any:
         """A JSON value computed once per run and key."""

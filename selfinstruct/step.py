@@ -60,7 +60,9 @@ class StepType:
         try:
             return Step(self, self.options(**options))
         except ValidationError as error:
-            raise self._wrong(error.errors()[0]) from None
+            # a misspelt option is named before the one that it leaves missing
+            faults = sorted(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+            raise self._wrong(faults[0]) from None
 
     def _wrong(self, fault: Any) -> ConfigError:
         option = str(fault["loc"][0]) if fault["loc"] else ""

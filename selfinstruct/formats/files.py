@@ -254,7 +254,8 @@ def _clip(text: str) -> str:
 def atomic(path: Path) -> Iterator[BinaryIO]:
     """A file for writing that appears at `path` only when the block ends well: temporary file, fsync, rename.
 
-    On an error nothing remains and an earlier file at `path` stays as it was. What a killed process left is written over.
+    On an error nothing remains and an earlier file at `path` stays as it was. What a killed process left is
+    written over.
     """
     temporary = path.with_name(f".{path.name}.part")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)

@@ -61,6 +61,7 @@ def _check(
 
 
 def _forecast(outlook: Outlook, *, n: int, examples: int, language: str, **_: Any) -> Estimate:
+    _enough(outlook.rows, examples)
     new = TOTAL - examples
     calls = math.ceil(n / (new * ACCEPTED))
     frame = _frame(outlook.place, "blocks", examples, language)
@@ -111,11 +112,7 @@ async def alpaca(
         window: calls worked on at a time
     """
     seeds = [sample async for sample in samples]
-    if len(seeds) < examples:
-        raise DataError(
-            f"{len(seeds)} seed tasks came in, and each prompt shows {examples}",
-            "read more seed tasks, or lower `examples`",
-        )
+    _enough(len(seeds), examples)
     paper = fidelity == "paper"
     index = NoveltyIndex(threshold, tokens="rouge" if paper else "words")
     for seed in seeds:
@@ -204,6 +201,14 @@ async def alpaca(
         )
     if kept < n:
         run.note(warning=f"stopped at {kept} of {n} tasks: {patience} calls in a row brought nothing new")
+
+
+def _enough(seeds: int, examples: int) -> None:
+    if seeds < examples:
+        raise DataError(
+            f"{seeds} seed task{'s' * (seeds != 1)} came in, and each prompt shows {examples}",
+            "read more seed tasks, or lower `examples`",
+        )
 
 
 def _tasks(completion: Completion, first: int, *, as_json: bool, paper: bool) -> list[Task | ParseError]:

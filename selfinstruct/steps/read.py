@@ -27,13 +27,15 @@ def _sees(place: Place, *, path: str, **_: Any) -> str:
     return formats.content_digest(place.path(path))
 
 
-def _forecast(outlook: Outlook, *, path: str, format: Format, limit: int | None, **_: Any) -> Estimate:
-    rows = islice(formats.read(outlook.place.path(path), format), limit)
-    sizes = [
-        sum(tokens(m.content) for m in item.messages)
-        for _, item in rows
-        if not isinstance(item, formats.Fault)
-    ]
+def _forecast(
+    outlook: Outlook, *, path: str, format: Format, limit: int | None, on_error: str, **_: Any
+) -> Estimate:
+    sizes = []
+    for _row, item in islice(formats.read(outlook.place.path(path), format), limit):
+        if not isinstance(item, formats.Fault):
+            sizes.append(sum(tokens(m.content) for m in item.messages))
+        elif on_error == "stop":
+            raise item.error()
     total = outlook.rows + len(sizes)
     mean = (outlook.rows * outlook.row_tokens + sum(sizes)) // max(total, 1)
     return Estimate(rows=total, row_tokens=mean, source=f"{Path(path).name}: counted")

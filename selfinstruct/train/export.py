@@ -23,7 +23,10 @@ def exported(folder: Path, identity: str) -> dict[str, Any] | None:
 def origin(folder: Path) -> str | None:
     """The student that the model in `folder` was trained from; None where the folder is no export of ours."""
     stored = _record(folder)
-    return str(stored["base"]) if stored else None
+    if stored is None:
+        return None
+    beside = folder / stored["base"]
+    return str(beside.resolve()) if beside.is_dir() else str(stored["base"])
 
 
 def export(
@@ -76,7 +79,8 @@ def export(
     model.save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
     (fresh / CARD).write_text(_card(base, facts, tables), encoding="utf-8")
-    record = {"identity": identity, "base": base, "facts": dict(facts)}
+    own = Path(base).resolve().parent == folder.resolve().parent  # so named, the run's folder can be moved
+    record = {"identity": identity, "base": f"../{Path(base).name}" if own else base, "facts": dict(facts)}
     (fresh / MARKER).write_text(json.dumps(record), encoding="utf-8")
     for file in fresh.iterdir():
         with file.open("rb") as opened:
@@ -114,7 +118,11 @@ def _card(base: str, facts: Mapping[str, Any], tables: Mapping[str, Mapping[str,
     front = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
     front += [f"base_model: {base}"] if hub else []
     front += ["tags: [selfinstruct, trl, sft]", "---", ""]
-    start = "a small random student made from the training text" if facts["base"] == "tiny" else f"`{base}`"
+    start = (
+        "a small random student made from the training text"
+        if facts["base"] == "tiny"
+        else f"`{facts['base']}`"
+    )
     text = (
         f"# {'A fine-tuned student' if not hub else base + ', fine-tuned'}\n\n"
         f"Supervised fine-tuning of {start}, with loss on answers only. The chat template is part of the tokenizer; "

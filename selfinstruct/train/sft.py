@@ -135,7 +135,7 @@ def fit(
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     facts = {
         **ready.facts,
-        "base": what,
+        "base": Path(what).name if Path(what).exists() else what,
         "steps": trainer.state.global_step,
         "epochs": round(float(trainer.state.epoch or 0), 2),
         "losses": watch.losses(),

@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import json
-import stat
+import os
 from pathlib import Path
 
 import pytest
@@ -183,8 +183,28 @@ def test_atomic_appears_whole(tmp_path: Path) -> None:
         assert not path.exists()
         file.write(b" and half")
     assert path.read_bytes() == b"half and half"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644 & ~files._umask()
+    usual = tmp_path / "usual"
+    usual.touch()
+    assert path.stat().st_mode == usual.stat().st_mode
+    usual.unlink()
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_atomic_writes_over_what_a_killed_process_left(tmp_path: Path) -> None:
+    (tmp_path / ".x.part").write_text("longer than what comes now")
+    with files.atomic(tmp_path / "x") as file:
+        file.write(b"whole")
+    assert (tmp_path / "x").read_bytes() == b"whole"
+    assert list(tmp_path.iterdir()) == [tmp_path / "x"]
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system can't refuse to follow links")
+def test_atomic_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("old")
+    (tmp_path / ".x.part").symlink_to(tmp_path / "kept")
+    with pytest.raises(OSError, match="symbolic link"), files.atomic(tmp_path / "x") as file:
+        file.write(b"new")
+    assert (tmp_path / "kept").read_text() == "old"
 
 
 def test_atomic_leaves_the_old_file_on_an_error(tmp_path: Path) -> None:

@@ -96,6 +96,23 @@ def test_the_folder_holds_all_that_it_takes_to_talk_to_the_model(
     assert origin(student) is None
 
 
+def test_a_run_can_be_moved_with_its_student(student: Path, tokenizer: Any, tmp_path: Path) -> None:
+    import shutil
+
+    from transformers import AutoModelForCausalLM
+
+    shutil.copytree(student, tmp_path / "run" / "student")
+    write(
+        AutoModelForCausalLM.from_pretrained(student),
+        tokenizer,
+        tmp_path / "run" / "model",
+        tmp_path / "run" / "student",
+    )
+    (tmp_path / "run").rename(tmp_path / "moved")
+    assert origin(tmp_path / "moved" / "model") == str(tmp_path / "moved" / "student")
+    assert str(tmp_path) not in (tmp_path / "moved" / "model" / "COMPLETE").read_text()
+
+
 def test_the_card_has_front_matter_and_tables(student: Path, tokenizer: Any, tmp_path: Path) -> None:
     import yaml
     from transformers import AutoModelForCausalLM
