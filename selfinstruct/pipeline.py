@@ -278,7 +278,7 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
     except BaseException as error:
         with contextlib.suppress(StoreError):
             write(view.uses)  # how far it got, for `show`; the next execution starts the step anew
-        if isinstance(error, SelfInstructError):
+        if isinstance(error, ConfigError | DataError):
             error.message = f"step {n + 1} ({current.name}): {error.message}"
         raise
     tally.ended = time.monotonic()

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
 from selfinstruct.budget import Budget
 from selfinstruct.errors import ConfigError, Paused, TransientError
 from selfinstruct.funnel import Funnel
@@ -38,6 +40,7 @@ _log = logging.getLogger("selfinstruct")
 
 ATTEMPTS = 6  # at one request, for trouble that is its own; overload is waited out by Limits
 OVERLOADS = 60  # attempts at one request in all
+BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)  # seconds: up to half a one, doubling
 GRACE = 20.0  # seconds that answers in flight are given when the run stops early
 UNBOUNDED_OUTPUT = 32_768  # tokens reserved when neither the request nor the price table bounds an answer
 
@@ -204,17 +207,21 @@ class Session:
     async def _ask(self, role: Role, key: str, request: Request) -> Filed:
         """Attempt after attempt, until there is an answer. Raises Paused when trouble does not end."""
         asking = _Asking()
-        while True:
-            asking.attempts += 1
-            try:
-                return await self._attempt(role, key, request, asking)
-            except TransientError as error:
-                if self._closing or asking.failed >= ATTEMPTS or asking.attempts >= OVERLOADS:
-                    raise Paused(
-                        f"{role.teacher.model} gave no usable answer in {asking.attempts} attempts: {error.message}",
-                        error.hint or "run the same command again; every answer so far is kept",
-                    ) from None
-            await asyncio.sleep(_backoff(asking.attempts))
+
+        def hopeless(state: RetryCallState) -> bool:
+            asking.attempts = state.attempt_number
+            return self._closing or asking.failed >= ATTEMPTS or asking.attempts >= OVERLOADS
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(TransientError), stop=hopeless, wait=BACK_OFF, reraise=True
+        )
+        try:
+            return await retrying(self._attempt, role, key, request, asking)
+        except TransientError as error:
+            raise Paused(
+                f"{role.teacher.model} gave no usable answer in {asking.attempts} attempts: {error.message}",
+                error.hint or "run the same command again; every answer so far is kept",
+            ) from None
 
     async def _attempt(self, role: Role, key: str, request: Request, asking: _Asking) -> Filed:
         tokens, nano = role.worst(request)
@@ -260,17 +267,13 @@ class Session:
             if key not in self._sent:
                 task.cancel()
         if self._sent:
-            _log.warning("stopping: up to %.0f s for %d answers in flight", GRACE, len(self._sent))
+            count = len(self._sent)
+            _log.warning("stopping: up to %.0f s for %d answer%s in flight", GRACE, count, "s" * (count > 1))
         if flying:
             _, late = await asyncio.wait(flying.values(), timeout=GRACE)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-
-
-def _backoff(attempts: int) -> float:
-    """Seconds to wait after so many attempts: up to half a second, doubling, never over half a minute."""
-    return random.uniform(0.0, min(0.5 * 2 ** (attempts - 1), 30.0))
 
 
 async def _in_time(role: Role, request: Request) -> Completion:

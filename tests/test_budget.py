@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 import pytest
-from conftest import Echo, running
+from fakes import Echo, running
 
 from selfinstruct.budget import NANO, Budget, dollars
 from selfinstruct.errors import BudgetReached, TransientError

@@ -112,7 +112,7 @@ def test_it_says_what_was_done() -> None:
     assert "- alpaca: seed_task 175, not_novel 6, too_short 1" in text
     assert "ROUGE-L F1 to each one kept before is not above 0.7, counted over the words of any script" in text
     assert "- `seeds.jsonl`: 175 rows, licence: `apache-2.0`, SHA-256 `abab" in text
-    assert "pip install selfinstruct==0.1.0" in text
+    assert "with selfinstruct 0.1.0:" in text
     recipe = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert recipe
     assert yaml.safe_load(recipe[1]) == {

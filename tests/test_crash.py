@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, python
+from fakes import ROOT, python
 from loopback import Loopback
 
 from selfinstruct.funnel import Funnel

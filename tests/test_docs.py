@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 import typer
 import yaml
-from conftest import ROOT, own_steps
+from fakes import ROOT, own_steps
 from typer.testing import CliRunner
 
 import selfinstruct

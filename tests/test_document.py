@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT, own_steps
+from fakes import ROOT, own_steps
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from fakes import ROOT
 from rich.console import Console
 
 from selfinstruct.errors import ConfigError

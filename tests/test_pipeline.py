@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Echo, own_steps, python
+from fakes import Echo, own_steps, python
 
 from selfinstruct.errors import (
     BudgetReached,
@@ -404,7 +404,7 @@ NOTEBOOK = """
 import asyncio, sys, threading
 from pathlib import Path
 from selfinstruct import roles
-from conftest import Echo
+from fakes import Echo
 from test_pipeline import ask, execute, numbers
 
 class Slow(Echo):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import ROOT
+from fakes import ROOT
 
 import selfinstruct.roles
 import selfinstruct.steps

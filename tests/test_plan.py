@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Echo
+from fakes import ROOT, Echo
 
 from selfinstruct.outlook import CHARS_PER_TOKEN
 from selfinstruct.pipeline import Pipeline, run

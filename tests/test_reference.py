@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import pytest
-from conftest import own_steps
+from fakes import own_steps
 from pydantic import Field
 
 import selfinstruct.steps  # noqa: F401  (fills the registry)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, python
+from fakes import ROOT, python
 
 from selfinstruct.pipeline import Pipeline, run
 from selfinstruct.sample import digest

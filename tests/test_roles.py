@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Echo
+from fakes import Echo
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.pricing import FREE, Price

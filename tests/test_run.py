@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Echo, running
+from fakes import Echo, running
 
 import selfinstruct.run
 from selfinstruct.budget import Budget

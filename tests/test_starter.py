@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from fakes import ROOT
 
 from selfinstruct import starter
 from selfinstruct.document import load

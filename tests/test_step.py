@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from conftest import own_steps
+from fakes import own_steps
 from pydantic import Field
 
 from selfinstruct.errors import ConfigError

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import python
+from fakes import python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conftest import own_steps
+from fakes import own_steps
 
 from selfinstruct.run import Run
 from selfinstruct.sample import Sample

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Echo
+from fakes import Echo
 from rouge_score.rouge_scorer import RougeScorer
 
 from selfinstruct.errors import ConfigError, DataError, TeacherError

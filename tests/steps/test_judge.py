@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Echo
+from fakes import Echo
 from given import given
 
 from selfinstruct.errors import ConfigError, DataError, TeacherError
@@ -337,6 +337,8 @@ def test_the_offline_judge_tells_right_from_wrong(tmp_path: Path) -> None:
 def test_a_judge_that_gives_one_score_to_all_is_reported(tmp_path: Path, play: Play) -> None:
     rows = [Sample.of(f"Which number is {place}?", "", str(place)) for place in range(200)]
     outcome = judged(tmp_path, rows, play(Judge(lambda response: verdict(4))))
-    assert outcome.funnel.steps[1].facts["warning"] == "every row scored 4: this judge does not tell them apart"
+    assert (
+        outcome.funnel.steps[1].facts["warning"] == "every row scored 4: this judge does not tell them apart"
+    )
     mixed = judged(tmp_path, rows, play(Judge(lambda response: verdict(int(response) % 2))), name="mixed")
     assert "warning" not in mixed.funnel.steps[1].facts

@@ -62,7 +62,7 @@ def test_a_bad_row_stops_with_file_line_and_mend(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", ROWS[0], {"instruction": 7}, ROWS[1])
     with pytest.raises(DataError) as error:
         outcome(tmp_path, read(path=path))
-    assert error.value.message == f"{path}: line 2: as alpaca: `instruction` is 7"
+    assert error.value.message == f"step 1 (read): {path}: line 2: as alpaca: `instruction` is 7"
     assert error.value.hint.endswith("; or leave such rows out with `on_error: skip`")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Echo
+from fakes import Echo
 from given import given
 
 from selfinstruct.errors import ConfigError
