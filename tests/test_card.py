@@ -57,7 +57,14 @@ GROW = step(
     facts={"threshold": 0.7, "tokens": "words"},
 )
 ROWS = [Sample.of("Add the numbers.", "1 2", "3"), Sample.of("Say hello.", "", "Hello.")]
-FUNNEL = Funnel("tiny", "0.1.0", {"teacher": "offline"}, {"offline": ABOUT}, (source("apache-2.0"), GROW))
+FUNNEL = Funnel(
+    "tiny",
+    "0.1.0",
+    {"teacher": "offline"},
+    {"offline": ABOUT},
+    (source("apache-2.0"), GROW),
+    {"teacher": "offline"},
+)
 FILES = ("alpaca.json", "messages.jsonl", "train.parquet")
 
 

@@ -434,7 +434,8 @@ def test_4_the_budget_is_reached_and_a_higher_one_goes_on() -> None:
         shown = do("show", "r")
         assert "alpaca: not finished" in shown.out
         assert "… alpaca" in shown.out
-        assert f"on file: {len(server.paid)} answer" in shown.out
+        (row,) = [line.split() for line in shown.out.splitlines() if line.startswith("… alpaca")]
+        assert row[-5:-2] == [str(len(server.paid)), "1.4k", "$0.0035"]  # calls, tokens, cost
         on = do("run", file, "--out", "r", "--set", "alpaca.n=60")
         assert on.code == 0
         assert len(server.paid) == len(set(server.paid))
