@@ -63,11 +63,16 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run: its folder, its funnel, and the rows of its last step."""
+    """A finished run."""
 
     dir: Path
     funnel: Funnel
-    samples: tuple[Sample, ...] = field(repr=False)  # asyncio makes the repr of what its main task returns
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The rows of its last step, read from its folder."""
+        with Store.read(self.dir) as store:
+            return tuple(store.samples(len(self.funnel.steps) - 1))
 
 
 def execute(
@@ -160,8 +165,7 @@ async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch) -> Outc
             finally:
                 await session.close()
             store.forget_from(len(marks))
-            rows = tuple(store.samples(len(marks) - 1)) if marks else ()
-            return Outcome(out, Funnel.of(store), rows)
+            return Outcome(out, Funnel.of(store))
     finally:
         for part in place.roles.values():
             await part.teacher.close()
