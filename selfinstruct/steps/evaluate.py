@@ -99,7 +99,10 @@ async def evaluate(
 
 def _headline(facts: Mapping[str, Any]) -> str:
     figures = [f"{facts[when]['exact_match']:.3f}" for when in ("before", "after") if when in facts]
-    return f"exact match {' -> '.join(figures)} on {facts['n']:,} questions ({facts['tasks']})"
+    told = f"exact match {' -> '.join(figures)} on {facts['n']:,} questions"
+    if facts["tasks"] in _SETS:
+        return f"held-out {told}, none of them in the training set"
+    return f"{told} of {facts['tasks']}"
 
 
 def _questions(

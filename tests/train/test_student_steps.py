@@ -61,7 +61,7 @@ def test_a_student_is_trained_and_measured_on_what_was_held_out(tmp_path: Path, 
     assert stored["before"]["exact_match"] == 0.0
     assert stored["after"]["nll"] < stored["before"]["nll"]
     assert facts(done, 2)["after"] == stored["after"]
-    assert facts(done, 2)["headline"].startswith("exact match 0.000 -> ")
+    assert facts(done, 2)["headline"].startswith("held-out exact match 0.000 -> ")
     card = (done.dir / "model" / "README.md").read_text()
     assert "| 1. read | 0 came, 62 made, 62 kept |" in card
     assert "## Evaluation" in card
