@@ -135,7 +135,7 @@ def brute(texts: list[str], pool: int) -> Row:
 
     index = NoveltyIndex()
     index.extend(texts[:pool])
-    codes = index._codes
+    codes = index._pool.codes
     start = time.process_time()
     process.cdist(codes[:64], codes, scorer=LCSseq.similarity, dtype=np.int32)
     compared = (time.process_time() - start) / 64

@@ -55,7 +55,9 @@ def pool() -> list[str]:
 
 @functools.cache
 def others() -> list[str]:
-    with gzip.open(DATA / "permissive/pools/gpt4o_self_instruct_10k.jsonl.gz", "rt", encoding="utf-8") as file:
+    with gzip.open(
+        DATA / "permissive/pools/gpt4o_self_instruct_10k.jsonl.gz", "rt", encoding="utf-8"
+    ) as file:
         return [json.loads(line)["instruction"] for line in file]
 
 
@@ -93,7 +95,9 @@ def query(number: int) -> str:
             return " ".join(left)
     for _ in range(rng.randint(0, 4)):  # some words changed, left out, added
         place = rng.randint(0, len(words))
-        words[place : place + rng.randint(0, 1)] = rng.choices(rng.choice(rows).split() or ["x"], k=rng.randint(0, 1))
+        words[place : place + rng.randint(0, 1)] = rng.choices(
+            rng.choice(rows).split() or ["x"], k=rng.randint(0, 1)
+        )
     return " ".join(words)
 
 
@@ -103,7 +107,8 @@ def tokens(number: int) -> list[str]:
     from rouge_score.tokenize import tokenize
 
     size = len(pool())
-    return tokenize(pool()[number] if number < size else query(number - size), None)
+    found: list[str] = tokenize(pool()[number] if number < size else query(number - size), None)
+    return found
 
 
 def by_rouge_score(number: int) -> dict[str, Any]:
@@ -135,7 +140,10 @@ def score(path: Path, queries: int, workers: int) -> None:
     text = path.read_text("utf-8") if path.exists() else ""
     path.write_text(text[: text.rfind("\n") + 1], "utf-8")
     left = [number for number in range(queries) if number not in done]
-    with multiprocessing.get_context("fork").Pool(workers) as processes, path.open("a", encoding="utf-8") as file:
+    with (
+        multiprocessing.get_context("fork").Pool(workers) as processes,
+        path.open("a", encoding="utf-8") as file,
+    ):
         for row in processes.imap(by_rouge_score, left):
             file.write(json.dumps(row) + "\n")
             file.flush()
@@ -153,8 +161,12 @@ def check(path: Path) -> int:
     queries = texts[size:]
     names = list(map(str, range(len(texts))))
     pairs = len(rows) * size + len(rows) * (len(rows) - 1) // 2
-    print(f"{pairs:,} pairs scored by rouge_score: {len(rows):,} queries x {size:,} rows, and with one another")
-    print(f"{'threshold':>9} {'strict':>6} {'rejected':>9} {'differ':>6} {'in order':>9} {'differ':>6} {'ties':>6}")
+    print(
+        f"{pairs:,} pairs scored by rouge_score: {len(rows):,} queries x {size:,} rows, and with one another"
+    )
+    print(
+        f"{'threshold':>9} {'strict':>6} {'rejected':>9} {'differ':>6} {'in order':>9} {'differ':>6} {'ties':>6}"
+    )
     wrong = 0
 
     def same(answer: Match | None, score: float, at: int, rejected: bool) -> bool:
@@ -184,9 +196,8 @@ def check(path: Path) -> int:
                     kept.add(row["query"])
                 in_order += rejected
                 differ_in_order += not same(answer, best, at, rejected)
-            print(
-                f"{threshold:>9} {strict!s:>6} {rejections:>9,} {differ:>6} {in_order:>9,} {differ_in_order:>6} {ties:>6,}"
-            )
+            counts = (rejections, differ, in_order, differ_in_order, ties)
+            print(f"{threshold:>9} {strict!s:>6}", *(f"{count:>9,}" for count in counts))
             wrong += differ + differ_in_order
     index = NoveltyIndex(tokens="rouge")
     index.extend(texts[:size], names[:size])
@@ -199,7 +210,9 @@ def check(path: Path) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("results", type=Path)
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--workers", type=int, default=1)

@@ -9,8 +9,13 @@
 ROUGE-L is the F-measure of the longest common subsequence of two texts' tokens (Lin 2004). Self-Instruct
 (arXiv 2212.10560) and Alpaca drop an instruction whose ROUGE-L with any earlier one is above 0.7; the
 decisions here are theirs, bit by bit, without comparing every pair.
+
+    >>> from selfinstruct.novelty import clusters
+    >>> [cluster.places for cluster in clusters(["Name a fish.", "Sort it.", "Name a big fish."])]
+    [(0, 2)]
 """
 
+from selfinstruct.novelty.clusters import Cluster, Link, clusters
 from selfinstruct.novelty.index import Match, NoveltyIndex, Similar
 
-__all__ = ["Match", "NoveltyIndex", "Similar"]
+__all__ = ["Cluster", "Link", "Match", "NoveltyIndex", "Similar", "clusters"]

@@ -20,6 +20,8 @@ each pair exactly. The order of the tokens changes the speed and never the resul
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -34,9 +36,11 @@ _SLACK = 1e-9  # far above the rounding of the float expressions below, far belo
 _SHIFT = 32  # a posting's key is token << 32 | length; a pair is row << 32 | text
 _LOW = (1 << _SHIFT) - 1
 _CHUNK = 1 << 16  # postings or pairs of maps looked at in one go, so that they stay in the processor's cache
+_HITS = 1 << 21  # postings looked at before what they gave is handed on: bounds the list of candidates
 _BIT = np.uint8(1)
 _TRUE = np.ones(1, bool)
 _NONE = np.zeros(0, np.int64)
+_ZERO = np.zeros(1, np.int64)
 
 
 class Prefix(NamedTuple):
@@ -54,6 +58,32 @@ class Pairs(NamedTuple):
     rows: Ints
     texts: Ints
     need: Ints
+
+
+class Found(NamedTuple):
+    """Runs of postings to look at: `counts` from `begin` on, for row `rows` (ascending), which leave a text room
+    for `share` more common tokens."""
+
+    rows: Ints
+    begin: Ints
+    counts: Ints
+    share: NDArray[np.float32]
+
+    def ranges(self, count: int) -> list[tuple[int, int]]:
+        """The rows 0 to `count` - 1 in ranges of at most _HITS postings, or of one row."""
+        ends = self.counts.cumsum()
+        if not len(ends) or ends[-1] <= _HITS:
+            return [(0, count)]
+        after = np.concatenate((_ZERO, ends))[self.rows.searchsorted(np.arange(count), "right")]
+        cuts = [0]
+        while cuts[-1] < count:
+            before = after[cuts[-1] - 1] if cuts[-1] else 0
+            cuts.append(max(cuts[-1] + 1, int(after.searchsorted(before + _HITS, "right"))))
+        return list(pairwise(cuts))
+
+    def of(self, first: int, last: int) -> Found:
+        here = slice(*self.rows.searchsorted((first, last)))
+        return Found(self.rows[here], self.begin[here], self.counts[here], self.share[here])
 
 
 class Join:
@@ -101,15 +131,25 @@ class Join:
         keys = keys[wanted]
         return Prefix(keys >> _SHIFT, _LOW - (keys & _LOW), positions[wanted])
 
-    def pairs(self, block: Block, prefix: Prefix) -> Pairs:
-        """Candidates sorted by row and text: stored texts, and, as text size + j, row j before row i of the
-        block."""
-        found = self._by_map(len(block.lengths))
-        if self._posted:
-            found += self._by_posting(block.lengths[prefix.rows], prefix)
-        if not found:
+    def pairs(self, block: Block, prefix: Prefix) -> Iterator[tuple[int, int, Pairs]]:
+        """Candidates of the rows from `first` to `last` - 1, for one range of rows after the other: stored
+        texts, and, as text size + j, row j before row i of the block; sorted by row and text.
+
+        All rows at once, unless their tokens are in so many stored texts that the list would be long.
+        """
+        count = len(block.lengths)
+        near = self._by_map(count)
+        found = self._find(block.lengths[prefix.rows], prefix) if self._posted else None
+        for first, last in found.ranges(count) if found else [(0, count)]:
+            pairs = near[slice(*near.searchsorted((first << _SHIFT, last << _SHIFT)))]
+            if found:
+                pairs = np.concatenate((pairs, *self._by_posting(found.of(first, last))))
+            yield first, last, self._needed(pairs)
+
+    def _needed(self, pairs: Ints) -> Pairs:
+        """Distinct pairs of row << 32 | text, sorted, that can still pass by their lengths and maps."""
+        if not len(pairs):
             return Pairs(_NONE, _NONE, _NONE)
-        pairs = np.concatenate(found)
         pairs.sort()
         pairs = pairs[np.concatenate((_TRUE, pairs[1:] != pairs[:-1]))]
         rows, texts = pairs >> _SHIFT, pairs & _LOW
@@ -167,8 +207,9 @@ class Join:
         differ += np.bitwise_count(high[ours] ^ high[theirs])
         return differ
 
-    def _by_map(self, count: int) -> list[Ints]:
-        """Pairs of the placed texts with the texts not posted yet and one another, as row << 32 | text."""
+    def _by_map(self, count: int) -> Ints:
+        """Pairs of the placed texts with the texts not posted yet and one another, as row << 32 | text, by
+        row."""
         here = slice(self._posted, self.size + count)
         low, high, spare = self._maps[0, here], self._maps[1, here], self._spare[here]
         first = self.size - self._posted
@@ -185,35 +226,38 @@ class Join:
             before = (texts < rows + first).nonzero()[0]
             if len(before):
                 found.append(rows[before] << _SHIFT | (texts[before] + self._posted))
-        return found
+        return np.concatenate(found) if found else _NONE
 
-    def _by_posting(self, lengths: Ints, prefix: Prefix) -> list[Ints]:
-        """Pairs of the placed texts with the posted ones, as row << 32 | text; `lengths` by token of the
-        prefixes."""
+    def _find(self, lengths: Ints, prefix: Prefix) -> Found:
+        """Where the postings are that a placed text can pass with; `lengths` by token of the prefixes."""
         shortest = (lengths * (self._half / (1 - self._half))).astype(np.int64)
         longest = np.minimum((lengths - prefix.positions) / self._half - lengths, _LOW).astype(np.int64)
         token = prefix.tokens << _SHIFT
         begin = self._keys.searchsorted(token | shortest)
         counts = self._keys.searchsorted(token | longest, "right") - begin
         some = (counts > 0).nonzero()[0]
-        counts, rows = counts[some], prefix.rows[some]
-        ends = counts.cumsum()
-        begin = begin[some] - (ends - counts)
         share = (self._half * lengths[some]).astype(np.float32)
-        found = []
+        return Found(prefix.rows[some], begin[some], counts[some], share)
+
+    def _by_posting(self, found: Found) -> list[Ints]:
+        """Pairs of the placed texts with the posted ones, as row << 32 | text."""
+        counts = found.counts
+        ends = counts.cumsum()
+        begin = found.begin - (ends - counts)
+        pairs = []
         first = done = 0
         while first < len(counts):
             last = max(first + 1, int(ends.searchsorted(done + _CHUNK, "right")))
             n = counts[first:last]
             hits = np.arange(done, done := int(ends[last - 1])) + begin[first:last].repeat(n)
-            fit = (self._room[hits] >= share[first:last].repeat(n)).nonzero()[0]
+            fit = (self._room[hits] >= found.share[first:last].repeat(n)).nonzero()[0]
             texts = self._texts[hits[fit]]
-            ours = self.size + rows[first:last].repeat(n)[fit]
+            ours = self.size + found.rows[first:last].repeat(n)[fit]
             near = self._differ(ours, texts) <= self._spare[texts] + (self._spare[ours] + _BIT)
             if near.any():
-                found.append((ours[near] - self.size) << _SHIFT | texts[near])
+                pairs.append((ours[near] - self.size) << _SHIFT | texts[near])
             first = last
-        return found
+        return pairs
 
 
 def _waiting(size: int) -> float:

@@ -14,7 +14,7 @@ from rapidfuzz import process
 from rapidfuzz.distance import LCSseq
 from rouge_score import rouge_scorer, scoring, tokenize
 
-from selfinstruct.novelty import NoveltyIndex, index, join
+from selfinstruct.novelty import NoveltyIndex, join, pool
 
 DATA = Path(__file__).parents[3] / "shared/data"
 THRESHOLDS = (0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0)
@@ -84,9 +84,10 @@ def test_decisions_scores_and_matches(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         if small:  # blocks and merges come every few texts instead of every few hundred
-            patch.setattr(index, "_TEXTS", 4)
+            patch.setattr(pool, "_TEXTS", 4)
             patch.setattr(join, "_waiting", lambda size: 2)
             patch.setattr(join, "_CHUNK", 3)
+            patch.setattr(join, "_HITS", 6)
         assert by_index(texts, threshold, strict, way) == by_rouge_score(texts, threshold, strict)
 
 
