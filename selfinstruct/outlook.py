@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass
 
 from selfinstruct.run import Place
 
@@ -40,11 +39,3 @@ class Estimate:
     ceiling_output: int = 0
     role: str = "teacher"
     source: str = ""
-
-    def scaled(self, factor: float) -> Self:
-        return replace(
-            self,
-            calls=round(self.calls * factor),
-            input_tokens=round(self.input_tokens * factor),
-            output_tokens=round(self.output_tokens * factor),
-        )

@@ -25,7 +25,6 @@ WORDS = r"[a-z]+(?:, [a-z]+)+"  # two or more lower-case words, comma between
 SPACED = r"[a-z]+(?: [a-z]+)+"  # the same, space between
 INTS = r"-?\d+(?:, -?\d+)+"
 INT = r"-?\d+"
-DECIMAL = r"-?\d+(?:\.\d+)?"
 
 # Patterns of slots that mean the same in every family; `name2` is read like `name`.
 _COMMON: Mapping[str, str] = {
