@@ -141,9 +141,10 @@ class Join:
         near = self._by_map(count)
         found = self._find(block.lengths[prefix.rows], prefix) if self._posted else None
         for first, last in found.ranges(count) if found else [(0, count)]:
-            pairs = near[slice(*near.searchsorted((first << _SHIFT, last << _SHIFT)))]
+            whole = last - first == count
+            pairs = near if whole else near[slice(*near.searchsorted((first << _SHIFT, last << _SHIFT)))]
             if found:
-                pairs = np.concatenate((pairs, *self._by_posting(found.of(first, last))))
+                pairs = np.concatenate((pairs, *self._by_posting(found if whole else found.of(first, last))))
             yield first, last, self._needed(pairs)
 
     def _needed(self, pairs: Ints) -> Pairs:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.errors import ConfigError, DataError
-from selfinstruct.novelty import Match, NoveltyIndex, Similar, vocabulary
+from selfinstruct.novelty import Match, NoveltyIndex, Similar, join, vocabulary
 
 
 def test_a_new_text_is_stored_and_a_repeated_one_is_matched() -> None:
@@ -398,3 +398,14 @@ def test_questions_leave_no_trace() -> None:
     index.match("entirely other words")
     index.similar(["and these", "?!"])
     assert (dict(index._pool.vocabulary.numbers), len(index), index.tokenless) == before
+
+
+def test_rows_are_compared_in_ranges_of_few_postings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows 0, 2, 3 and 5 of seven meet 7, 9, 2 and 2 postings; one row is never cut."""
+    rows = np.array([0, 0, 2, 3, 3, 5])
+    found = join.Found(rows, 10 * np.arange(6), np.array([3, 4, 9, 1, 1, 2]), np.ones(6, np.float32))
+    monkeypatch.setattr(join, "_HITS", 8)
+    assert found.ranges(7) == [(0, 2), (2, 3), (3, 7)]
+    assert found.of(3, 7).begin.tolist() == [30, 40, 50]
+    monkeypatch.setattr(join, "_HITS", 20)
+    assert found.ranges(7) == [(0, 7)]
