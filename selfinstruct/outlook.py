@@ -27,7 +27,7 @@ class Outlook:
 @dataclass(frozen=True)
 class Estimate:
     """What a step is expected to do with them. Tokens are totals over its calls; `ceiling_calls` and `ceiling_output`
-    are what can't be exceeded.
+    are a bad case: as many calls as can be feared, each as long as it may be. Only the budget is a bound.
     """
 
     rows: int

@@ -15,7 +15,7 @@ from selfinstruct.teachers import Usage
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One step. Costs in nano-dollars, None where a price is unknown; `ceiling_nano` can't be exceeded."""
+    """One step. Costs in nano-dollars, None where a price is unknown; `ceiling_nano` is a bad case."""
 
     n: int
     name: str
@@ -57,14 +57,10 @@ def _measured(estimate: Estimate, coming: int, before: StepRow) -> Estimate:
     else:
         share = coming / before.came if before.came else 1.0
         rows = round(before.kept * share)
+    if not before.calls and before.made:
+        return estimate
     if not before.calls:
-        return (
-            estimate
-            if before.made
-            else replace(
-                estimate, rows=rows, source=f"kept {before.kept:,} of {before.came:,} in the run here"
-            )
-        )
+        return replace(estimate, rows=rows, source=f"kept {before.kept:,} of {before.came:,} in the run here")
     calls, written = round(before.calls * share), round(before.output_tokens * share)
     return replace(
         estimate,

@@ -74,7 +74,8 @@ def _forecast(outlook: Outlook, *, n: int, examples: int, language: str, **_: An
         output_tokens=calls * new * 85,
         ceiling_calls=calls * 5,
         ceiling_output=calls * 5 * int(FIXED["max_tokens"]),
-        source=f"prompt measured; {ACCEPTED:.0%} of {new} tasks a call are kept, 85 tokens each (Alpaca's figures)",
+        source=f"prompt measured; {ACCEPTED:.0%} of {new} tasks a call are kept, 85 tokens each (Alpaca's figures);"
+        " at most: five times the calls, each as long as it may be (assumption)",
     )
 
 
