@@ -60,7 +60,12 @@ Limit = Annotated[
     ),
 ]
 Cap = Annotated[
-    float | None, typer.Option(min=0, metavar="DOLLARS", help="what the run may cost; at that it pauses")
+    list[str],
+    typer.Option(
+        "--budget",
+        metavar="DOLLARS",
+        help="what the run may cost; at that it pauses. Also tokens=2e6, judge=5, judge.tokens=1e6",
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -131,15 +136,16 @@ def _print_error(error: SelfInstructError) -> None:
 
 
 def _load(
-    path: Path, sets: list[str], limit: int | None, budget: float | None, to: Path | None
+    path: Path, sets: list[str], limit: int | None, budget: list[str], to: Path | None
 ) -> tuple[Pipeline, Path]:
     from dataclasses import replace
 
+    from selfinstruct.budget import given
     from selfinstruct.document import load
 
     pipeline = load(path, sets, limit)
-    if budget is not None:
-        pipeline = replace(pipeline, budget=budget)
+    if budget:
+        pipeline = replace(pipeline, budget=given(budget))
     return pipeline, to or Path("data") / pipeline.name
 
 
@@ -149,7 +155,7 @@ def run(
     to: Out = None,
     sets: Set = [],  # noqa: B006 (typer copies it)
     limit: Limit = None,
-    budget: Cap = None,
+    budget: Cap = [],  # noqa: B006
     fresh: Annotated[
         bool, typer.Option("--fresh", help="work all steps out anew; answers that were paid for are used")
     ] = False,
@@ -279,7 +285,7 @@ def plan(
     to: Out = None,
     sets: Set = [],  # noqa: B006
     limit: Limit = None,
-    budget: Cap = None,
+    budget: Cap = [],  # noqa: B006
     debug: Debug = False,
 ) -> None:
     """Check everything, print calls, tokens and cost; sends nothing."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfinstruct import __version__
-from selfinstruct.budget import NANO, Budget
-from selfinstruct.errors import ConfigError, DataError, SelfInstructError, StoreError
+from selfinstruct.budget import Caps
+from selfinstruct.errors import ConfigError, DataError, SelfInstructError, StoreError, nearest
 from selfinstruct.funnel import Funnel
 from selfinstruct.prompts import Prompts
 from selfinstruct.roles import role
@@ -40,7 +40,7 @@ class Pipeline:
     models: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
     seed: int = 0
     beside: Path = Path()
-    budget: float | None = None  # dollars
+    budget: float | Mapping[str, Any] | None = None  # dollars, or what `Caps.of` takes
 
     def place(self, out: Path) -> Place:
         """Where it would run. Opens the teachers; sends nothing."""
@@ -85,12 +85,13 @@ def execute(
     student: str | Mapping[str, Any] | None = None,
     name: str | None = None,
     seed: int = 0,
-    budget: float | None = None,
+    budget: float | Mapping[str, Any] | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
     """Run a list of steps in the folder `out`, or go on where an earlier run of them stopped.
 
-    The roles take what a pipeline file's lines of that name take. `budget` is in dollars. Works in a notebook too.
+    The roles take what a pipeline file's lines of that name take. `budget` is in dollars, or a
+    mapping with caps in dollars and tokens, of the run and of its steps. Works in a notebook too.
 
     Raises the errors of `selfinstruct.errors`; after BudgetReached and Paused the same call goes on.
     """
@@ -157,8 +158,7 @@ async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch) -> Outc
             if fresh:
                 store.forget_from(0)
             store.set_fact("pipeline", _about(pipeline, place))
-            cap = None if pipeline.budget is None else round(pipeline.budget * NANO)
-            session = Session(place, store, Budget(cap, store.spent().priced_nano))
+            session = Session.under(Caps.of(pipeline.budget), place, store)
             try:
                 for n, mark in enumerate(marks):
                     await _step(session, pipeline.steps, n, mark, watch)
@@ -207,9 +207,14 @@ def check(pipeline: Pipeline, place: Place) -> None:
     """Everything that can be checked before the first request. Raises what it finds first."""
     if not pipeline.steps:
         raise ConfigError(f"the pipeline `{pipeline.name}` has no steps", "add some under `steps:`")
+    caps = Caps.of(pipeline.budget)
+    names = {each.name for each in pipeline.steps}
+    for name in caps.steps:
+        if name not in names:
+            raise ConfigError(f"budget: there is no step `{name}` in this pipeline", nearest(name, names))
     for part in place.roles.values():
         check_teacher(part.teacher)
-        if pipeline.budget is not None and part.price is None:
+        if caps.dollars and part.price is None:
             raise ConfigError(
                 f"no price is known for {part.teacher.model}, so a budget can't be kept",
                 f"give it, in dollars a million tokens: {part.name}: {{model: ..., price: {{input: 1, output: 5}}}}",
@@ -255,6 +260,8 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
             n,
             came=tally.came,
             made=tally.made,
+            kept=tally.kept,
+            dropped=tally.drops.total(),
             seconds=tally.seconds,
             facts=tally.facts,
             uses=uses,

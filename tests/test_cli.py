@@ -373,8 +373,9 @@ def test_3_the_provider_refuses_for_good(monkeypatch: pytest.MonkeyPatch) -> Non
     ).encode()
     with Loopback() as server:
         server.script = [(401, {"content-type": "application/json"}, body)] * 200
-        file = served(server.url, ", key_env: SOME_KEY")
+        file = served(server.url, ", key_env: SOME_KEY, concurrency: 1")
         said = do("run", file, "--out", "r")
+        assert len(server.heads) == 1  # after that answer nothing more is sent
         debug = do_raw("run", file, "--out", "r", "--debug")
         assert f"Bearer {CANARY}" in {head.get("authorization") for head in server.heads}
     assert said.code == 3
