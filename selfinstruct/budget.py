@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -118,6 +118,15 @@ class Budget:
         While other reservations are open, waits for them to settle. Raises BudgetReached when nothing in flight
         could make room.
         """
+        await self.take(worst)
+        reservation = Reservation()
+        try:
+            yield reservation
+        finally:
+            self.give(worst, reservation.cost)
+
+    async def take(self, worst: int) -> None:
+        """Set `worst` aside, as `reserve` does, until it is given back."""
         while self.limit is not None and self.spent + self._reserved + worst > self.limit:
             if not self._reserved:
                 raise BudgetReached(
@@ -128,13 +137,12 @@ class Budget:
             self._settled.clear()
             await self._settled.wait()
         self._reserved += worst
-        reservation = Reservation()
-        try:
-            yield reservation
-        finally:
-            self._reserved -= worst
-            self.spent += reservation.cost
-            self._settled.set()
+
+    def give(self, worst: int, cost: int) -> None:
+        """What was set aside is settled: it took `cost`."""
+        self._reserved -= worst
+        self.spent += cost
+        self._settled.set()
 
 
 class Reservation:
@@ -143,42 +151,42 @@ class Reservation:
     cost = 0
 
 
+@dataclass
+class Reserved:
+    """What is set aside for one attempt, and what it took: nothing, until that is said."""
+
+    nano: int
+    tokens: int
+    taken: tuple[int, int] = (0, 0)  # nano-dollars, tokens
+
+    def settle(self, nano: int, tokens: int) -> None:
+        """It took so much."""
+        self.taken = nano, tokens
+
+    def keep(self) -> None:
+        """Nobody knows what it took: all that was set aside stays spent."""
+        self.taken = self.nano, self.tokens
+
+
 class Purse:
-    """All caps that hold for a request of one step."""
+    """All caps that hold for a request of one step, in the order in which every request takes them."""
 
     def __init__(self, dollars: Iterable[Budget], tokens: Iterable[Budget] = ()) -> None:
-        self._caps = [*((budget, True) for budget in dollars), *((budget, False) for budget in tokens)]
+        self._caps = [*((budget, 0) for budget in dollars), *((budget, 1) for budget in tokens)]
 
     @asynccontextmanager
     async def reserve(self, nano: int, tokens: int) -> AsyncIterator[Reserved]:
         """Set the worst case aside under every cap. Raises BudgetReached."""
-        async with AsyncExitStack() as stack:
-            yield Reserved(
-                nano,
-                tokens,
-                [
-                    (await stack.enter_async_context(budget.reserve(nano if priced else tokens)), priced)
-                    for budget, priced in self._caps
-                ],
-            )
-
-
-@dataclass(frozen=True)
-class Reserved:
-    """What is set aside for one attempt."""
-
-    nano: int
-    tokens: int
-    _parts: list[tuple[Reservation, bool]]
-
-    def settle(self, nano: int, tokens: int) -> None:
-        """It took so much."""
-        for reservation, priced in self._parts:
-            reservation.cost = nano if priced else tokens
-
-    def keep(self) -> None:
-        """Nobody knows what it took: all that was set aside stays spent."""
-        self.settle(self.nano, self.tokens)
+        reserved, held = Reserved(nano, tokens), 0
+        worst = nano, tokens
+        try:
+            for budget, unit in self._caps:
+                await budget.take(worst[unit])
+                held += 1
+            yield reserved
+        finally:
+            for budget, unit in self._caps[:held]:
+                budget.give(worst[unit], reserved.taken[unit])
 
 
 def dollars(nano: int | None) -> str:

@@ -241,15 +241,16 @@ class Store:
             completion.refusal,
             *_used(usage),
         ]
-        row = (request.key, json.dumps(request.to_row()), json.dumps(answer), filed.cost_nano, filed.seconds)
+        key = completion.key or request.key
+        row = (key, json.dumps(request.to_row()), json.dumps(answer), filed.cost_nano, filed.seconds)
         filing = (insert("completions", how="INSERT OR IGNORE"), sealed("completions", row))
         settled = settled or Settled("answered", filed.seconds, usage, filed.cost_nano)
         if number is None:
-            if self._one("SELECT 1 FROM completions WHERE key = ?", (request.key,)):
+            if self._one("SELECT 1 FROM completions WHERE key = ?", (key,)):
                 return
             self._last += 1
             model = request.model.encode("utf-8", "replace").decode()
-            attempt = Attempt(request.key, "", "", model, 0.0, filed.cost_nano, 0, "")
+            attempt = Attempt(key, "", "", model, 0.0, filed.cost_nano, 0, "")
             await self._write([filing, _booked(self._last, attempt, settled)])
         else:
             await self._write([filing, self._settlement(number, settled)])
