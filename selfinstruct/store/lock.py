@@ -14,16 +14,17 @@ from filelock import FileLock, Timeout
 
 from selfinstruct.errors import StoreError
 
+_HOLDER = "holder"
+
 
 class Lock:
     """`seen` is how many attempts the last holder had on disk; a run's file that knows of fewer has lost some."""
 
     def __init__(self, folder: Path, lock: FileLock) -> None:
         self._lock = lock
-        self._path = folder / "holder"
-        self.seen = self._noted()
+        self.seen = noted(folder)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        self._file = os.open(self._path, flags, 0o600)
+        self._file = os.open(folder / _HOLDER, flags, 0o600)
         self.note(self.seen)
 
     @classmethod
@@ -35,7 +36,7 @@ class Lock:
             lock.acquire()
             return cls(folder, lock)
         except Timeout:
-            holder = folder / "holder"
+            holder = folder / _HOLDER
             who = holder.read_text("utf-8", "replace").partition("\n")[0] if holder.is_file() else ""
             raise StoreError(
                 f"{folder}: {who or 'a process not named'} is working on this run",
@@ -64,8 +65,10 @@ class Lock:
         os.close(self._file)
         self._lock.release()
 
-    def _noted(self) -> int:
-        try:
-            return int(self._path.read_text("utf-8").splitlines()[1])
-        except (OSError, ValueError, IndexError):
-            return 0
+
+def noted(folder: Path) -> int:
+    """How many attempts the last process at work in `folder` had on disk."""
+    try:
+        return int((folder / _HOLDER).read_text("utf-8").splitlines()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
