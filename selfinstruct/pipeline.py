@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,11 @@ Event = Literal["begin", "skip", "end"]
 Watch = Callable[[Event, Tally], None]
 _CHUNK = 1_000  # rows written at a time
 _YOUNG = 20_000  # new objects between two looks of the garbage collector; the default is 700
+# what a disk says when it is full, read-only or broken
+_DISK = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
+    *(errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+)
 _OF_THE_MACHINE = ("base_url", "key_env", "concurrency", "rpm", "tpm", "timeout", "price")
 
 
@@ -291,6 +297,11 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
             write(view.uses)  # how far it got, for `show`; the next execution starts the step anew
         if isinstance(error, ConfigError | DataError):
             error.message = f"step {n + 1} ({current.name}): {error.message}"
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise StoreError(
+                f"step {n + 1} ({current.name}): {error.filename or place.dir}: can't be written ({error.strerror})",
+                "check disk space and permissions; every answer so far is kept, the same command goes on",
+            ) from error
         raise
     tally.ended = time.monotonic()
     write(view.uses, done=True)

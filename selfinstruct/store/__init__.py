@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import sqlite3
 import sys
 import threading
@@ -31,6 +32,8 @@ __all__ = ["FILE", "Attempt", "Booked", "Drop", "Filed", "Settled", "Spent", "St
 
 FILE = "run.db"
 _PAGE = 1_000  # rows read at a time
+# what SQLite says of a file that is not as it was left, where it has no error of its own for that
+_CONFUSED = re.compile("decode to UTF-8|already exists|duplicate column|no such (?:table|column)")
 _Write = tuple[str, Sequence[Any]]
 _SETTLE = "UPDATE attempts SET {} WHERE id = ?".format(  # noqa: S608 (fixed names)
     ", ".join(f"{column} = ?" for column in (*ATTEMPTS[ATTEMPTS.index("outcome") :], "seal"))
@@ -136,10 +139,8 @@ class Store:
             raise self._damaged(f"{booked:,} answers are booked, and {answers:,} are there")
 
     def _unusable(self, error: Exception) -> StoreError:
-        if isinstance(error, sqlite3.DatabaseError) and (
-            type(error) is sqlite3.DatabaseError or "decode" in str(error)
-        ):
-            return self._damaged(str(error))
+        if type(error) is sqlite3.DatabaseError or _CONFUSED.search(str(error)):
+            return self._damaged(str(error)[:200])
         return StoreError(
             f"{self.path}: {error}",
             "check disk space and permissions; nothing that was acknowledged is lost, the same command goes on",
