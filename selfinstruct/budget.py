@@ -126,12 +126,12 @@ class Budget:
             self.give(worst, reservation.cost)
 
     async def take(self, worst: int) -> None:
-        """Set `worst` aside, as `reserve` does, until it is given back."""
-        while self.limit is not None and self.spent + self._reserved + worst > self.limit:
+        """Set `worst` aside, as `reserve` does, until it is given back. What costs nothing is never held up."""
+        while worst and self.limit is not None and self.spent + self._reserved + worst > self.limit:
             if not self._reserved:
                 raise BudgetReached(
-                    f"{self._what} of {self._said(self.limit)} is reached: {self._said(self.spent)} is spent, and the"
-                    f" next request may cost up to {self._said(worst)}",
+                    f"{self._what} of {self._said(self.limit)} is reached: {self._said(self.spent)} spent so far, and"
+                    f" the next request may take up to {self._said(worst)}",
                     "every answer so far is kept; raise --budget and run the same command to go on",
                 )
             self._settled.clear()

@@ -191,6 +191,12 @@ def _make(source: _Source, entry: _Entry, overrides: Sequence[_Override]) -> Ste
         raise source.wrong(
             entry.line, f"step {entry.number}: there is no step `{entry.name}`", nearest(entry.name, REGISTRY)
         )
+    for name in entry.options:
+        if not isinstance(name, str):
+            known = nearest(str(name), REGISTRY[entry.name].options.model_fields)
+            raise source.wrong(
+                entry.line, f"step {entry.number}: step `{entry.name}` has no option `{name}`", known
+            )
     try:
         return REGISTRY[entry.name].make(**entry.options)
     except ConfigError as error:

@@ -38,6 +38,11 @@ class Settings(BaseModel):
 def role(name: str, model: str | Mapping[str, Any]) -> Role:
     """Open the model that plays `name`; sends nothing. Raises ConfigError naming the role and what is wrong."""
     given = {"model": model} if isinstance(model, str) else dict(model)
+    for option in given:
+        if not isinstance(option, str):
+            raise ConfigError(
+                f"{name}: there is no option `{option}`", nearest(str(option), Settings.model_fields)
+            )
     try:
         settings = Settings(**given)
     except ValidationError as error:
