@@ -243,7 +243,7 @@ class Store:
             *_used(usage),
         ]
         key = completion.key or request.key
-        row = (key, json.dumps(request.to_row()), json.dumps(answer), filed.cost_nano, filed.seconds)
+        row = (key, json.dumps(request.to_row()), json.dumps(answer), filed.cost_nano, float(filed.seconds))
         filing = (insert("completions", how="INSERT OR IGNORE"), sealed("completions", row))
         settled = settled or Settled("answered", filed.seconds, usage, filed.cost_nano)
         if number is None:
@@ -377,7 +377,7 @@ class Store:
         n, name, options, fingerprint = self._one(
             "SELECT n, name, options, fingerprint FROM steps WHERE n = ?", (n,)
         )
-        counts = (came, made, kept, dropped, seconds, json.dumps(facts), int(done))
+        counts = (came, made, kept, dropped, float(seconds), json.dumps(facts), int(done))
         row = sealed("steps", (n, name, options, fingerprint, *counts))
         with self._commit() as db:
             db.execute(insert("steps", how="INSERT OR REPLACE"), row)
@@ -494,18 +494,20 @@ def _used(usage: Usage) -> tuple[int, int, int, int, int]:
 
 def _booked(number: int, attempt: Attempt, settled: Settled | None) -> _Write:
     """The ledger's row of an attempt: how it was meant, and how it ended where that is known."""
-    *meant, way = attempt
-    key, step, role, model, sent, reserved_nano, reserved_tokens, price = meant
     end: tuple[Any, ...] = (None, "", None, None, None, None, None, None, None)
     if settled is not None:
         end = (
             settled.outcome,
             settled.detail.encode("utf-8", "replace").decode(),
-            settled.seconds,
+            float(settled.seconds),
             *_used(settled.usage),
             settled.cost_nano,
         )
-    row = (number, key, step, role, model, way, sent, reserved_nano, reserved_tokens, price, *end)
+    meant = (
+        *(number, attempt.key, attempt.step, attempt.role, attempt.model, attempt.way, float(attempt.sent)),
+        *(attempt.reserved_nano, attempt.reserved_tokens, attempt.price),
+    )
+    row = (*meant, *end)
     return insert("attempts"), sealed("attempts", row)
 
 

@@ -28,8 +28,11 @@ PAGE = 4096
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return filled(tmp_path_factory.mktemp("sound") / "run")
+
+
+def filled(folder: Path) -> Path:
     """A run with short and long answers (those that continue on further pages), rows, drops, memos and facts."""
-    folder = tmp_path_factory.mktemp("sound") / "run"
     rng = random.Random(3)
     with Store.open(folder) as store:
         store.set_fact("pipeline", {"name": "sound"})
