@@ -18,7 +18,7 @@ from selfinstruct.budget import Caps
 from selfinstruct.errors import ConfigError, DataError, SelfInstructError, StoreError, nearest
 from selfinstruct.funnel import Funnel
 from selfinstruct.prompts import Prompts
-from selfinstruct.roles import role
+from selfinstruct.roles import cast
 from selfinstruct.run import Place, Run, Session, Tally
 from selfinstruct.sample import Sample, digest
 from selfinstruct.step import Step
@@ -50,8 +50,7 @@ class Pipeline:
 
     def place(self, out: Path) -> Place:
         """Where it would run. Opens the teachers; sends nothing."""
-        roles = {name: role(name, model) for name, model in self.models.items()}
-        return Place(out, self.beside, roles, Prompts(self.beside / "prompts"), self.seed)
+        return Place(out, self.beside, cast(self.models), Prompts(self.beside / "prompts"), self.seed)
 
     def fingerprints(self, place: Place) -> list[str]:
         """One per step; equal for the same pipeline written in YAML and in Python."""

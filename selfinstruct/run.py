@@ -296,7 +296,7 @@ class Session:
         def settled(usage: Usage) -> Settled:
             taken = None if price is None else cost(usage, price)
             reserved.settle(taken or 0, usage.input_tokens + usage.output_tokens)
-            role.limits.answered(unused=reserved.tokens - usage.input_tokens - usage.output_tokens)
+            role.limits.answered(reserved.tokens, usage.input_tokens + usage.output_tokens, sent)
             return Settled("answered", time.monotonic() - sent, usage, taken)
 
         try:
