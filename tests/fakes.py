@@ -20,6 +20,7 @@ from selfinstruct.store import Store
 from selfinstruct.teachers import Completion, Request, Teacher, Usage
 
 ROOT = Path(__file__).parent.parent
+PATHS = (ROOT, *(ROOT / "tests" / part for part in ("", "store", "chaos")))
 
 
 class Echo:
