@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from selfinstruct.funnel import Funnel, StepRow
@@ -87,6 +88,17 @@ def _priced(n: int, name: str, estimate: Estimate, place: Place) -> PlanRow:
         _cost(role.price, estimate.input_tokens, estimate.output_tokens),
         _cost(role.price, round(each * estimate.ceiling_calls), estimate.ceiling_output),
     )
+
+
+def price_of(rows: Sequence[PlanRow], calls: Mapping[int, int]) -> int | None:
+    """What so many calls of the steps cost, in nano-dollars, at what a call of them is expected to; None: unpriced."""
+    total = 0
+    for row in rows:
+        if (asked := calls.get(row.n, 0)) and row.estimate.calls:
+            if row.expected_nano is None:
+                return None
+            total += round(row.expected_nano / row.estimate.calls * asked)
+    return total
 
 
 def _cost(price: Price | None, read: int, written: int) -> int | None:

@@ -24,7 +24,7 @@ FLOORS = (
     "step card train",
     "steps",
     "pipeline reference",
-    "document plan starter doctor",
+    "document plan rehearsal starter doctor",
     "screen",
     "look why",
     "cli",
