@@ -20,7 +20,7 @@ FLOORS = (
     "store limits budget",
     "funnel",
     "run",
-    "outlook roles",
+    "outlook priors roles",
     "step card train",
     "steps",
     "pipeline reference",
