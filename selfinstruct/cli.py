@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +26,7 @@ from selfinstruct.errors import ConfigError, SelfInstructError, StoreError, near
 if TYPE_CHECKING:
     from selfinstruct.funnel import Funnel
     from selfinstruct.pipeline import Event, Pipeline
-    from selfinstruct.run import Place, Tally
+    from selfinstruct.run import Tally
 
 app = typer.Typer(
     help="From a few seed tasks to a trained, measured student: generate, deduplicate, judge, select, export, train.",
@@ -175,33 +175,26 @@ def run(
         }
         said = ", ".join(f"{role} {model}" for role, model in models.items()) or "no teacher"
         _say(f"selfinstruct {__version__}: {loaded.name} ({said}) in {folder}")
-        place = loaded.place(folder)
-        pipelines.check(loaded, place)
-        costs = False if fresh else _foretell(loaded, place)
+        costs = False if fresh else _foretell(loaded, folder)
         if costs and not yes and out.is_terminal and sys.stdin.isatty() and not typer.confirm("go on?"):
             raise KeyboardInterrupt
-        from selfinstruct import plan as plans
-        from selfinstruct import priors
-
-        planned = []
-        if loaded.models:
-            with suppress(SelfInstructError):  # what is wrong with a file is said by the step that reads it
-                planned = plans.as_fact(plans.plan(loaded, place))
         with _watching(names) as watch:
-            outcome = pipelines.run(loaded, folder, fresh=fresh, watch=watch, plan=planned)
-        priors.learn(outcome.funnel, {row["n"]: row["role"] for row in planned})
+            outcome = pipelines.run(loaded, folder, fresh=fresh, watch=watch)
         _summary(folder)
         for text in screen.warnings(outcome.funnel):
             err.print(Text.assemble(("warning: ", "bold yellow"), screen.safe(text)))
 
 
-def _foretell(loaded: Pipeline, place: Place) -> bool:
+def _foretell(loaded: Pipeline, folder: Path) -> bool:
     """Where something has changed since the run on file: what is reused and what is to be asked; whether that costs."""
+    from selfinstruct import pipeline as pipelines
     from selfinstruct import plan as plans
     from selfinstruct import screen
     from selfinstruct.budget import dollars
     from selfinstruct.rehearsal import rehearse
 
+    place = loaded.place(folder)
+    pipelines.check(loaded, place)
     found = rehearse(loaded, place)
     if found is None:
         return False
@@ -284,12 +277,11 @@ def _plain(steps: int) -> Iterator[Any]:
 
 def _summary(folder: Path) -> None:
     from selfinstruct import screen
-    from selfinstruct.budget import dollars
     from selfinstruct.funnel import Funnel
     from selfinstruct.store import Store
 
     with Store.read(folder) as store:
-        found, paid, planned = Funnel.of(store), store.spent(), store.fact("plan")
+        found, paid = Funnel.of(store), store.spent()
     _draw(screen.funnel(found))
     for row in found.steps:
         headline = row.facts.get("headline")
@@ -298,16 +290,6 @@ def _summary(folder: Path) -> None:
         if not row.done:
             waiting = f"; {screen.many(row.pending, 'row')} not decided yet" if row.pending else ""
             _say(Text.assemble((f"{row.name}: ", "bold"), f"not finished{waiting}"))
-    if planned and (compared := screen.against(planned["steps"], found)):
-        _draw(screen.Pairs(compared))
-    if paid.doubt_nano:
-        _say(
-            Text.assemble(
-                ("in doubt: ", "bold"),
-                f"{dollars(paid.doubt_nano)} of {dollars(paid.priced_nano)} may have been billed for answers that never"
-                " arrived",
-            )
-        )
     if paid.calls > sum(row.calls for row in found.steps):
         _say_filed(folder)
     _draw(screen.Pairs(sorted(found.about.items())))
@@ -351,6 +333,7 @@ def plan(
         place = loaded.place(folder)
         rows = plans.plan(loaded, place)
         _draw(screen.plan(rows))
+        _foretell(loaded, folder)
         _say_filed(folder)
         if any(row.expected_nano for row in rows):
             _say(pricing.aged(date.today()) or f"prices are of {pricing.as_of()}")
@@ -359,7 +342,6 @@ def plan(
                 "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
             )
         pipelines.check(loaded, place)
-        _foretell(loaded, place)
         _say("everything that can be checked is in order; nothing was sent")
 
 

@@ -26,9 +26,8 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a step is expected to do with them. Tokens are totals over its calls. `low_*` is a good case: nothing is
-    wasted and answers are short. `ceiling_*` is a bad one: as many calls as can be feared, each as long as it may be.
-    Only the budget is a bound.
+    """What a step is expected to do with them. Tokens are totals over its calls; `ceiling_calls` and `ceiling_output`
+    are a bad case: as many calls as can be feared, each as long as it may be. Only the budget is a bound.
     """
 
     rows: int
@@ -36,8 +35,6 @@ class Estimate:
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    low_calls: int = 0
-    low_output: int = 0
     ceiling_calls: int = 0
     ceiling_output: int = 0
     role: str = "teacher"

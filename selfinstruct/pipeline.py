@@ -112,13 +112,9 @@ def execute(
     return run(pipeline, Path(out), watch=watch)
 
 
-def run(
-    pipeline: Pipeline, out: Path, *, fresh: bool = False, watch: Watch | None = None, plan: Any = None
-) -> Outcome:
-    """Check everything, then execute. `fresh` forgets the rows of an earlier run, never its completions; `plan` is a
-    JSON value that is kept as the run's fact of that name until the pipeline changes.
-    """
-    return finish(_run(pipeline, out, fresh, watch or (lambda event, tally: None), plan))
+def run(pipeline: Pipeline, out: Path, *, fresh: bool = False, watch: Watch | None = None) -> Outcome:
+    """Check everything, then execute. `fresh` forgets the rows of an earlier run, never its completions."""
+    return finish(_run(pipeline, out, fresh, watch or (lambda event, tally: None)))
 
 
 def finish(work: Coroutine[Any, Any, Found]) -> Found:
@@ -162,7 +158,7 @@ def _in_a_thread(work: Coroutine[Any, Any, Found]) -> Found:
             raise  # once what is in flight has landed: leaving the block waits for the thread
 
 
-async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch, plan: Any) -> Outcome:
+async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch) -> Outcome:
     place = pipeline.place(out)
     try:
         check(pipeline, place)
@@ -172,8 +168,6 @@ async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch, plan: A
             if fresh:
                 store.forget_from(0)
             store.set_fact("pipeline", about(pipeline, place))
-            if plan is not None and (store.fact("plan") or {}).get("mark") != marks[-1]:
-                store.set_fact("plan", {"mark": marks[-1], "steps": plan})
             session = Session.under(Caps.of(pipeline.budget), place, store)
             try:
                 for n, mark in enumerate(marks):

@@ -4,38 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from selfinstruct.funnel import Funnel, StepRow
 from selfinstruct.outlook import Estimate, Outlook
 from selfinstruct.pipeline import Pipeline
 from selfinstruct.pricing import Price, cost
-from selfinstruct.priors import Prior, known, name
 from selfinstruct.run import Place
-from selfinstruct.step import Step
 from selfinstruct.store import FILE, Store
 from selfinstruct.teachers import Usage
-
-NEAR = 0.2  # a measured figure may well come out so much lower
 
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One step. Costs in nano-dollars, None where a price is unknown: in a good case, as expected, in a bad one."""
+    """One step. Costs in nano-dollars, None where a price is unknown; `ceiling_nano` is a bad case."""
 
     n: int
     name: str
     model: str
     estimate: Estimate
-    low_nano: int | None
     expected_nano: int | None
     ceiling_nano: int | None
 
 
 def plan(pipeline: Pipeline, place: Place) -> list[PlanRow]:
-    """Estimate what every step has still to do at `place`. An earlier run in its folder is a better source than one
-    elsewhere, and that better than any assumption; a step that is done, and that nothing has changed for, has nothing
-    left to do.
+    """Estimate what every step has still to do at `place`. An earlier run in its folder is a better source than any
+    assumption; a step that it has done, and that nothing has changed for, has nothing left to do.
     """
     out = place.dir
     earlier: dict[int, tuple[StepRow, str]] = {}
@@ -43,7 +36,7 @@ def plan(pipeline: Pipeline, place: Place) -> list[PlanRow]:
         with Store.read(out) as store:
             marks = {record.n: record.fingerprint for record in store.steps()}
             earlier = {row.n: (row, marks[row.n]) for row in Funnel.of(store).steps if row.done}
-    outlook, priors = Outlook(place), known()
+    outlook = Outlook(place)
     rows = []
     for n, (each, mark) in enumerate(zip(pipeline.steps, pipeline.fingerprints(place), strict=True)):
         estimate = each.forecast(outlook)
@@ -51,20 +44,14 @@ def plan(pipeline: Pipeline, place: Place) -> list[PlanRow]:
         if before is not None and mark == was:
             estimate = Estimate(before.kept, estimate.row_tokens, source="done in the run here")
         elif before is not None and before.name == each.name:
-            estimate = _measured(estimate, outlook.rows, before, "the run here")
-        elif estimate.calls and (prior := _prior(each, estimate, place, priors)) is not None:
-            estimate = _measured(estimate, outlook.rows, prior, f"a run of {prior.day}")
+            estimate = _measured(estimate, outlook.rows, before)
         rows.append(_priced(n, each.name, estimate, place))
         outlook = Outlook(place, estimate.rows, estimate.row_tokens or outlook.row_tokens)
     return rows
 
 
-def _prior(each: Step, estimate: Estimate, place: Place, priors: Mapping[str, Prior]) -> Prior | None:
-    return priors.get(name(each.name, place.role(estimate.role).teacher.model, each.values))
-
-
-def _measured(estimate: Estimate, coming: int, before: StepRow | Prior, where: str) -> Estimate:
-    """The estimate corrected by what the same step did before."""
+def _measured(estimate: Estimate, coming: int, before: StepRow) -> Estimate:
+    """The estimate corrected by what the same step did in an earlier run of this folder."""
     if before.made:
         share = estimate.rows / before.kept if before.kept else 1.0
         rows = estimate.rows
@@ -74,7 +61,7 @@ def _measured(estimate: Estimate, coming: int, before: StepRow | Prior, where: s
     if not before.calls and before.made:
         return estimate
     if not before.calls:
-        return replace(estimate, rows=rows, source=f"kept {before.kept:,} of {before.came:,} in {where}")
+        return replace(estimate, rows=rows, source=f"kept {before.kept:,} of {before.came:,} in the run here")
     calls, written = round(before.calls * share), round(before.output_tokens * share)
     return replace(
         estimate,
@@ -82,44 +69,25 @@ def _measured(estimate: Estimate, coming: int, before: StepRow | Prior, where: s
         calls=calls,
         input_tokens=round(before.input_tokens * share),
         output_tokens=written,
-        low_calls=round(calls * (1 - NEAR)),
-        low_output=round(written * (1 - NEAR)),
         ceiling_calls=max(estimate.ceiling_calls, calls),
         ceiling_output=max(estimate.ceiling_output, written),
-        source=f"measured in {where}: {before.calls:,} calls for {before.kept:,} rows; low: a fifth less",
+        source=f"measured in the run here: {before.calls:,} calls for {before.kept:,} rows",
     )
 
 
-def _priced(n: int, step: str, estimate: Estimate, place: Place) -> PlanRow:
+def _priced(n: int, name: str, estimate: Estimate, place: Place) -> PlanRow:
     if not estimate.calls:
-        return PlanRow(n, step, "", estimate, 0, 0, 0)
+        return PlanRow(n, name, "", estimate, 0, 0)
     role = place.role(estimate.role)
     each = estimate.input_tokens / estimate.calls
     return PlanRow(
         n,
-        step,
+        name,
         role.teacher.model,
         estimate,
-        _cost(role.price, round(each * estimate.low_calls), estimate.low_output),
         _cost(role.price, estimate.input_tokens, estimate.output_tokens),
         _cost(role.price, round(each * estimate.ceiling_calls), estimate.ceiling_output),
     )
-
-
-def as_fact(rows: Sequence[PlanRow]) -> list[dict[str, Any]]:
-    """What is kept of a plan with the run that it was made for: the steps that ask for something."""
-    return [
-        {
-            "n": row.n,
-            "role": row.estimate.role,
-            "rows": row.estimate.rows,
-            "calls": row.estimate.calls,
-            "tokens": row.estimate.input_tokens + row.estimate.output_tokens,
-            "nano": row.expected_nano,
-        }
-        for row in rows
-        if row.estimate.calls
-    ]
 
 
 def price_of(rows: Sequence[PlanRow], calls: Mapping[int, int]) -> int | None:

@@ -299,22 +299,6 @@ def funnel(found: Funnel) -> RenderableType:
     return Group(*parts)
 
 
-def against(planned: Sequence[Mapping[str, Any]], found: Funnel) -> list[tuple[str, str]]:
-    """What was planned for each step that asks, beside what it took; of steps that are done."""
-    rows = {row.n: row for row in found.steps if row.done}
-    told = []
-    for plan in planned:
-        if (row := rows.get(plan["n"])) is not None:
-            took = row.input_tokens + row.output_tokens
-            pairs = [(f"{plan['calls']:,}", many(row.calls, "call"))]
-            pairs.append((short(plan["tokens"]), f"{short(took)} tokens"))
-            if plan["nano"] or row.cost_nano:
-                pairs.append((dollars(plan["nano"]), dollars(row.cost_nano)))
-            pairs.append((f"{plan['rows']:,}", many(row.kept, "row")))
-            told.append((f"planned for {row.name}", ", ".join(f"{was} -> {became}" for was, became in pairs)))
-    return told
-
-
 def warnings(found: Funnel) -> list[str]:
     return [f"{row.name}: {row.facts['warning']}" for row in found.steps if row.facts.get("warning")]
 
@@ -322,8 +306,7 @@ def warnings(found: Funnel) -> list[str]:
 def plan(rows: Sequence[PlanRow]) -> RenderableType:
     """Calls, tokens and cost of each step before anything is sent, with the source of each figure."""
     figures = Figures(
-        ("rows", "calls", "tokens in", "tokens out", "low", "expected", "ceiling"),
-        ("tokens in", "tokens out"),
+        ("rows", "calls", "tokens in", "tokens out", "cost", "at most"), ("tokens in", "tokens out")
     )
     for row in rows:
         found = row.estimate
@@ -334,7 +317,6 @@ def plan(rows: Sequence[PlanRow]) -> RenderableType:
                 number(found.calls),
                 short(found.input_tokens),
                 short(found.output_tokens),
-                dollars(row.low_nano) if found.calls else "",
                 dollars(row.expected_nano) if found.calls else "",
                 dollars(row.ceiling_nano) if found.calls else "",
             ),
@@ -345,7 +327,6 @@ def plan(rows: Sequence[PlanRow]) -> RenderableType:
         number(sum(row.estimate.calls for row in calls)),
         short(sum(row.estimate.input_tokens for row in calls)),
         short(sum(row.estimate.output_tokens for row in calls)),
-        _sum(row.low_nano for row in calls) if calls else "",
         _sum(row.expected_nano for row in calls) if calls else "",
         _sum(row.ceiling_nano for row in calls) if calls else "",
     )

@@ -32,14 +32,6 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Callable[[Teacher], str]:
     return register
 
 
-@pytest.fixture(autouse=True)
-def _a_state_folder_of_ones_own(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What runs leave for the next plan does not reach from test to test."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-
-
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow each other without a pause."""

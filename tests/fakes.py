@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -111,10 +110,13 @@ def own_steps() -> Iterator[None]:
 
 def python(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Our interpreter in a process of its own, with the package and the tests on its path."""
-    state = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]} if "XDG_STATE_HOME" in os.environ else {}
     return subprocess.Popen(
         [sys.executable, "-W", "error", *arguments],
-        env={"PYTHONPATH": ":".join(map(str, PATHS)), "PATH": "/usr/bin:/bin", **state, **environment},
+        env={
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'store'}",
+            "PATH": "/usr/bin:/bin",
+            **environment,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -20,7 +20,7 @@ FLOORS = (
     "store limits budget",
     "funnel",
     "run",
-    "outlook priors roles",
+    "outlook roles",
     "step card train",
     "steps",
     "pipeline reference",

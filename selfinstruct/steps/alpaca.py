@@ -72,12 +72,10 @@ def _forecast(outlook: Outlook, *, n: int, examples: int, language: str, **_: An
         calls=calls,
         input_tokens=calls * read,
         output_tokens=calls * new * 85,
-        low_calls=math.ceil(n / new),
-        low_output=math.ceil(n / new) * new * 45,
         ceiling_calls=calls * 5,
         ceiling_output=calls * 5 * int(FIXED["max_tokens"]),
         source=f"prompt measured; {ACCEPTED:.0%} of {new} tasks a call are kept, 85 tokens each (Alpaca's figures);"
-        " low: every task is kept, 45 tokens each; ceiling: five times the calls, of full length (assumptions)",
+        " at most: five times the calls, each as long as it may be (assumption)",
     )
 
 

@@ -40,9 +40,7 @@ def _check(
     _frame(place, aspect, low, high)
 
 
-def _forecast(
-    outlook: Outlook, *, aspect: str, low: float, high: float, max_tokens: int | None, **_: Any
-) -> Estimate:
+def _forecast(outlook: Outlook, *, aspect: str, low: float, high: float, **_: Any) -> Estimate:
     frame = _frame(outlook.place, aspect, low, high)
     each = sum(tokens(message.content) for message in frame) + outlook.row_tokens
     return Estimate(
@@ -51,13 +49,10 @@ def _forecast(
         calls=outlook.rows,
         input_tokens=outlook.rows * each,
         output_tokens=outlook.rows * 40,
-        low_calls=outlook.rows,
-        low_output=outlook.rows * 15,
         ceiling_calls=outlook.rows,
-        ceiling_output=outlook.rows * (max_tokens or 4096),
+        ceiling_output=outlook.rows * 300,
         role="judge",
-        source="one call a row; prompt measured, 40 tokens a verdict, at low 15 (assumption);"
-        " ceiling: max_tokens each",
+        source="one call a row; prompt measured, 40 tokens a verdict (assumption)",
     )
 
 

@@ -17,7 +17,7 @@ def _check(place: Place, *, by: RoleName, **_: Any) -> None:
     place.role(by)
 
 
-def _forecast(outlook: Outlook, *, max_tokens: int | None, draws: int, **_: Any) -> Estimate:
+def _forecast(outlook: Outlook, *, max_tokens: int | None, **_: Any) -> Estimate:
     written = outlook.rows * 60
     return Estimate(
         rows=outlook.rows,
@@ -25,12 +25,9 @@ def _forecast(outlook: Outlook, *, max_tokens: int | None, draws: int, **_: Any)
         calls=outlook.rows,
         input_tokens=outlook.rows * outlook.row_tokens,
         output_tokens=written,
-        low_calls=outlook.rows,
-        low_output=outlook.rows * 20,
-        ceiling_calls=outlook.rows * draws,
-        # each draw of a cut answer has twice the room of the one before
-        ceiling_output=outlook.rows * (max_tokens or 4096) * (2**draws - 1),
-        source="one call a row; 60 tokens an answer, at low 20 (assumption); ceiling: every draw, each of full length",
+        ceiling_calls=outlook.rows,
+        ceiling_output=outlook.rows * (max_tokens or 4096),
+        source="one call a row; 60 tokens an answer (assumption)",
     )
 
 
