@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from course import ANSWERS, Course
+from fakes import own_steps
 from loopback import PAID, UNPAID, Loopback
 
 from selfinstruct.errors import BudgetReached, Paused
@@ -59,14 +60,16 @@ def written(rows: int, path: Path) -> None:
     path.write_text("".join(json.dumps({"instruction": row.instruction}) + "\n" for row in prompts(rows)))
 
 
-@step
-async def questions(run: Run, samples: Samples, *, rows: int) -> Samples:
-    """So many prompts."""
-    async for sample in samples:
-        yield sample
-    run.made(rows)
-    for sample in prompts(rows):
-        yield sample
+with own_steps():
+
+    @step
+    async def questions(run: Run, samples: Samples, *, rows: int) -> Samples:
+        """So many prompts."""
+        async for sample in samples:
+            yield sample
+        run.made(rows)
+        for sample in prompts(rows):
+            yield sample
 
 
 def ask(
