@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from selfinstruct.funnel import Funnel, StepRow
-from selfinstruct.outlook import Estimate, Outlook
+from selfinstruct.outlook import Estimate, Measured, Outlook
 from selfinstruct.pipeline import Pipeline
 from selfinstruct.pricing import Price, cost
 from selfinstruct.run import Place
@@ -25,9 +26,12 @@ class PlanRow:
     ceiling_nano: int | None
 
 
-def plan(pipeline: Pipeline, place: Place) -> list[PlanRow]:
-    """Estimate what every step has still to do at `place`. An earlier run in its folder is a better source than any
-    assumption; a step that it has done, and that nothing has changed for, has nothing left to do.
+def plan(
+    pipeline: Pipeline, place: Place, measured: Mapping[int, Measured] | None = None
+) -> list[PlanRow]:
+    """Estimate what every step has still to do at `place`. `measured` maps a step's place in the list to what it was
+    seen to do, and beats all else; then comes what is on file in the run's folder, then what is assumed. A step that
+    is done, and that nothing has changed for, has nothing left to do.
     """
     out = place.dir
     earlier: dict[int, tuple[StepRow, str]] = {}
