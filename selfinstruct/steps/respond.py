@@ -5,29 +5,60 @@ from __future__ import annotations
 from typing import Any
 
 from selfinstruct.errors import ParseError
-from selfinstruct.outlook import Estimate, Outlook
+from selfinstruct.outlook import (
+    GOOD_CASE,
+    READ_AGAIN,
+    Estimate,
+    Outlook,
+    Range,
+    Rows,
+    longest_answer,
+    most_tokens,
+    tokens,
+)
 from selfinstruct.parse import usable
 from selfinstruct.run import Place, RoleName, Run
 from selfinstruct.sample import Message, Sample
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
+ANSWER = 60  # tokens of one, on average (assumption)
+
 
 def _check(place: Place, *, by: RoleName, **_: Any) -> None:
     place.role(by)
 
 
-def _forecast(outlook: Outlook, *, max_tokens: int | None, **_: Any) -> Estimate:
-    written = outlook.rows * 60
+def _forecast(
+    outlook: Outlook, *, by: RoleName, system: str | None, again: bool, max_tokens: int | None, **_: Any
+) -> Estimate:
+    rows = outlook.rows
+    limit = longest_answer(outlook.place.role(by), max_tokens)
+    written = ANSWER if limit is None else min(ANSWER, limit)
+    before = tokens(system or "") + rows.tokens
+    share = 1.0 if again else rows.waiting
+    calls = rows.count.times(share, share, 1 if share else 0)
+    most = calls.ceiling
+    asked = None if rows.most is None or most is None else rows.most + most * most_tokens(system or "")
+    answers = None if limit is None else limit * READ_AGAIN
     return Estimate(
-        rows=outlook.rows,
-        row_tokens=outlook.row_tokens + 60,
-        calls=outlook.rows,
-        input_tokens=outlook.rows * outlook.row_tokens,
-        output_tokens=written,
-        ceiling_calls=outlook.rows,
-        ceiling_output=outlook.rows * (max_tokens or 4096),
-        source="one call a row; 60 tokens an answer (assumption)",
+        Rows(
+            count=rows.count.times(GOOD_CASE, 1, 1),
+            tokens=round(before + share * written),
+            longest=None
+            if rows.longest is None or answers is None
+            else rows.longest + most_tokens(system or "") + answers,
+            text=None
+            if asked is None or rows.most is None or most is None or answers is None
+            else max(asked, rows.most) + most * answers,
+        ),
+        calls=calls,
+        input_tokens=Range(
+            round(calls.low * before * GOOD_CASE), calls.expected * before, asked if share else 0
+        ),
+        output_tokens=calls.times(written * GOOD_CASE, written, limit),
+        role=by,
+        source=f"one call a row{'' if again else ' that waits for an answer'}; {written} tokens an answer (assumption)",
     )
 
 
