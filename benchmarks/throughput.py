@@ -87,7 +87,7 @@ def pipeline(model: str, url: str, rows: int, concurrency: int) -> Cost:
             teacher={"model": model, "base_url": url, "concurrency": concurrency},
             watch=watch,
         )
-    assert len(outcome.samples) == rows, outcome.funnel
+        assert len(outcome.samples) == rows, outcome.funnel
     begin, end = marks
     return Cost(end.wall - begin.wall, end.cpu - begin.cpu)
 

@@ -21,7 +21,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from selfinstruct import __version__
-from selfinstruct.errors import ConfigError, SelfInstructError, nearest
+from selfinstruct.errors import ConfigError, SelfInstructError, StoreError, nearest
 
 if TYPE_CHECKING:
     from selfinstruct.funnel import Funnel
@@ -60,7 +60,12 @@ Limit = Annotated[
     ),
 ]
 Cap = Annotated[
-    float | None, typer.Option(min=0, metavar="DOLLARS", help="what the run may cost; at that it pauses")
+    list[str],
+    typer.Option(
+        "--budget",
+        metavar="DOLLARS",
+        help="what the run may cost; at that it pauses. Also tokens=2e6, judge=5, judge.tokens=1e6",
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -131,15 +136,16 @@ def _print_error(error: SelfInstructError) -> None:
 
 
 def _load(
-    path: Path, sets: list[str], limit: int | None, budget: float | None, to: Path | None
+    path: Path, sets: list[str], limit: int | None, budget: list[str], to: Path | None
 ) -> tuple[Pipeline, Path]:
     from dataclasses import replace
 
+    from selfinstruct.budget import given
     from selfinstruct.document import load
 
     pipeline = load(path, sets, limit)
-    if budget is not None:
-        pipeline = replace(pipeline, budget=budget)
+    if budget:
+        pipeline = replace(pipeline, budget=given(budget))
     return pipeline, to or Path("data") / pipeline.name
 
 
@@ -149,7 +155,7 @@ def run(
     to: Out = None,
     sets: Set = [],  # noqa: B006 (typer copies it)
     limit: Limit = None,
-    budget: Cap = None,
+    budget: Cap = [],  # noqa: B006
     fresh: Annotated[
         bool, typer.Option("--fresh", help="work all steps out anew; answers that were paid for are used")
     ] = False,
@@ -279,7 +285,7 @@ def plan(
     to: Out = None,
     sets: Set = [],  # noqa: B006
     limit: Limit = None,
-    budget: Cap = None,
+    budget: Cap = [],  # noqa: B006
     debug: Debug = False,
 ) -> None:
     """Check everything, print calls, tokens and cost; sends nothing."""
@@ -363,6 +369,47 @@ def look(
 
         with Store.read(folder) as store:
             _draw(looking.sight(store, _number(Funnel.of(store), step), row, dropped=dropped))
+
+
+@app.command()
+def check(folder: RunFolder, debug: Debug = False) -> None:
+    """Read a run's file from end to end and say what is damaged."""
+    with _told(debug):
+        from selfinstruct import screen
+        from selfinstruct.store import Store, repair
+
+        faults = repair.check(folder)
+        for fault in faults:
+            _say(fault)
+        if faults:
+            raise StoreError(
+                f"{folder}: is damaged", f"`selfinstruct repair {folder}` saves all answers that are whole"
+            )
+        with Store.read(folder) as store:
+            said = f"{screen.many(store.spent().calls, 'answer')}, {screen.many(len(store.steps()), 'step')}"
+        _say(f"{folder}: whole ({said})")
+
+
+@app.command()
+def repair(folder: RunFolder, debug: Debug = False) -> None:
+    """Make a damaged run's file anew from all that is whole in it.
+
+    The damaged file is kept beside it. Steps are worked out again by the next `run`, from the answers that are saved.
+    """
+    with _told(debug):
+        from selfinstruct import screen
+        from selfinstruct.store import repair as repairs
+
+        saved = repairs.repair(folder)
+        if saved is None:
+            _say(f"{folder}: whole; nothing to repair")
+            return
+        _say(
+            f"saved: {screen.many(saved.answers, 'answer')}, {screen.many(saved.attempts, 'attempt')} in the ledger"
+        )
+        if saved.lost:
+            _say(f"lost: {screen.many(saved.lost, 'answer')}, which the next run asks for again")
+        _say(f"the damaged file is now {saved.kept}")
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 import selfinstruct.steps  # noqa: F401  (fills the registry)
+from selfinstruct.budget import Caps
 from selfinstruct.errors import ConfigError, nearest
 from selfinstruct.pipeline import Pipeline
 from selfinstruct.roles import role
@@ -23,7 +23,7 @@ KEYS = ("name", *ROLES, "seed", "budget", "use", "steps")
 _WANTED: dict[str, tuple[tuple[type, ...], str]] = {
     "name": ((str,), "a text"),
     "seed": ((int,), "a whole number"),
-    "budget": ((int, float), "a number of dollars"),
+    "budget": ((int, float, dict), "a number of dollars, or a mapping of caps"),
     "use": ((list,), "a list of Python files"),
     "steps": ((list,), "a list"),
     **dict.fromkeys(ROLES, ((str, dict), "a model's name, or a mapping with `model`")),
@@ -70,7 +70,7 @@ def load(path: Path, sets: Sequence[str] = (), limit: int | None = None) -> Pipe
         models=models,
         seed=int(top.get("seed", 0)),
         beside=path.parent,
-        budget=None if top.get("budget") is None else float(top["budget"]),
+        budget=top.get("budget"),
     )
 
 
@@ -79,7 +79,10 @@ def _fault(key: str, value: Any) -> str:
     types, words = _WANTED[key]
     sound = isinstance(value, types) and not isinstance(value, bool)
     if key == "budget":
-        sound = sound and 0 <= value < math.inf
+        try:
+            Caps.of(value)
+        except ConfigError as error:
+            return error.message
     return "" if sound else f"`{key}` must be {words}, got {value!r}"
 
 
@@ -188,6 +191,12 @@ def _make(source: _Source, entry: _Entry, overrides: Sequence[_Override]) -> Ste
         raise source.wrong(
             entry.line, f"step {entry.number}: there is no step `{entry.name}`", nearest(entry.name, REGISTRY)
         )
+    for name in entry.options:
+        if not isinstance(name, str):
+            known = nearest(str(name), REGISTRY[entry.name].options.model_fields)
+            raise source.wrong(
+                entry.line, f"step {entry.number}: step `{entry.name}` has no option `{name}`", known
+            )
     try:
         return REGISTRY[entry.name].make(**entry.options)
     except ConfigError as error:
@@ -246,13 +255,15 @@ class _Override:
                 raise ConfigError(f"--set {self.text}: {fault}")
             top[self.target] = self._value
             return
-        if self.target not in ROLES:
+        if self.target not in (*ROLES, "budget"):
             raise ConfigError(
                 f"--set {self.text}: `{self.target}` has no parts", f"write {self.target}=value"
             )
-        if isinstance(top.get(self.target), str):
-            top[self.target] = {"model": top[self.target]}
+        if self.target in top and not isinstance(top[self.target], dict):
+            top[self.target] = {"dollars" if self.target == "budget" else "model": top[self.target]}
         _put(top.setdefault(self.target, {}), self._keys, self._value)
+        if fault := _fault(self.target, top[self.target]):
+            raise ConfigError(f"--set {self.text}: {fault}")
 
 
 def _put(into: dict[str, Any], keys: Sequence[str], value: Any) -> None:
@@ -297,6 +308,21 @@ def _use(path: Path) -> None:
         ) from error
 
 
+_CAP = {"dollars": {"type": "number", "minimum": 0}, "tokens": {"type": "number", "minimum": 0}}
+_CAPS = {
+    **_CAP,
+    "steps": {
+        "type": "object",
+        "additionalProperties": {
+            "anyOf": [
+                {"type": "number"},
+                {"type": "object", "properties": _CAP, "additionalProperties": False},
+            ]
+        },
+    },
+}
+
+
 def schema() -> dict[str, Any]:
     """The JSON schema of pipeline files, for editors."""
     model = {
@@ -329,7 +355,13 @@ def schema() -> dict[str, Any]:
             "name": {"type": "string", "description": "default: the file's name"},
             **{name: {**model, "description": f"the model that plays the {name}"} for name in ROLES},
             "seed": {"type": "integer", "description": "of all that is drawn at random"},
-            "budget": {"type": "number", "description": "dollars; reaching it pauses the run"},
+            "budget": {
+                "anyOf": [
+                    {"type": "number"},
+                    {"type": "object", "properties": _CAPS, "additionalProperties": False},
+                ],
+                "description": "dollars, or caps in dollars and tokens; reaching one pauses the run",
+            },
             "use": {
                 "type": "array",
                 "items": {"type": "string"},

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class SelfInstructError(Exception):
@@ -52,15 +53,25 @@ class TransientError(TeacherError):
     """One attempt failed in a way that another attempt may mend.
 
     `retry_after` is the provider's own wish in seconds, when it gave one; `overloaded` says that the provider
-    asked for less (429, 503, 529), so that the concurrency is lowered.
+    asked for less (429, 503, 529), so that the concurrency is lowered. `billed` is what the provider says that the
+    attempt used (a `Usage`), though nothing usable came; `in_doubt` says that it may have been billed, nobody knows.
     """
 
     def __init__(
-        self, message: str, hint: str = "", *, retry_after: float | None = None, overloaded: bool = False
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        retry_after: float | None = None,
+        overloaded: bool = False,
+        billed: Any = None,
+        in_doubt: bool = False,
     ) -> None:
         super().__init__(message, hint)
         self.retry_after = retry_after
         self.overloaded = overloaded
+        self.billed = billed
+        self.in_doubt = in_doubt
 
 
 class BudgetReached(SelfInstructError):

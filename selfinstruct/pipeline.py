@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -13,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from selfinstruct import __version__
-from selfinstruct.budget import NANO, Budget
-from selfinstruct.errors import ConfigError, DataError, SelfInstructError, StoreError
+from selfinstruct.budget import Caps
+from selfinstruct.errors import ConfigError, DataError, SelfInstructError, StoreError, nearest
 from selfinstruct.funnel import Funnel
 from selfinstruct.prompts import Prompts
-from selfinstruct.roles import role
+from selfinstruct.roles import cast
 from selfinstruct.run import Place, Run, Session, Tally
 from selfinstruct.sample import Sample, digest
 from selfinstruct.step import Step
@@ -28,6 +29,11 @@ Event = Literal["begin", "skip", "end"]
 Watch = Callable[[Event, Tally], None]
 _CHUNK = 1_000  # rows written at a time
 _YOUNG = 20_000  # new objects between two looks of the garbage collector; the default is 700
+# what a disk says when it is full, read-only or broken
+_DISK = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
+    *(errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
+)
 _OF_THE_MACHINE = ("base_url", "key_env", "concurrency", "rpm", "tpm", "timeout", "price")
 
 
@@ -40,12 +46,11 @@ class Pipeline:
     models: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
     seed: int = 0
     beside: Path = Path()
-    budget: float | None = None  # dollars
+    budget: float | Mapping[str, Any] | None = None  # dollars, or what `Caps.of` takes
 
     def place(self, out: Path) -> Place:
         """Where it would run. Opens the teachers; sends nothing."""
-        roles = {name: role(name, model) for name, model in self.models.items()}
-        return Place(out, self.beside, roles, Prompts(self.beside / "prompts"), self.seed)
+        return Place(out, self.beside, cast(self.models), Prompts(self.beside / "prompts"), self.seed)
 
     def fingerprints(self, place: Place) -> list[str]:
         """One per step; equal for the same pipeline written in YAML and in Python."""
@@ -85,12 +90,13 @@ def execute(
     student: str | Mapping[str, Any] | None = None,
     name: str | None = None,
     seed: int = 0,
-    budget: float | None = None,
+    budget: float | Mapping[str, Any] | None = None,
     watch: Watch | None = None,
 ) -> Outcome:
     """Run a list of steps in the folder `out`, or go on where an earlier run of them stopped.
 
-    The roles take what a pipeline file's lines of that name take. `budget` is in dollars. Works in a notebook too.
+    The roles take what a pipeline file's lines of that name take. `budget` is in dollars, or a
+    mapping with caps in dollars and tokens, of the run and of its steps. Works in a notebook too.
 
     Raises the errors of `selfinstruct.errors`; after BudgetReached and Paused the same call goes on.
     """
@@ -157,8 +163,7 @@ async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch) -> Outc
             if fresh:
                 store.forget_from(0)
             store.set_fact("pipeline", _about(pipeline, place))
-            cap = None if pipeline.budget is None else round(pipeline.budget * NANO)
-            session = Session(place, store, Budget(cap, store.spent().priced_nano))
+            session = Session.under(Caps.of(pipeline.budget), place, store)
             try:
                 for n, mark in enumerate(marks):
                     await _step(session, pipeline.steps, n, mark, watch)
@@ -207,9 +212,14 @@ def check(pipeline: Pipeline, place: Place) -> None:
     """Everything that can be checked before the first request. Raises what it finds first."""
     if not pipeline.steps:
         raise ConfigError(f"the pipeline `{pipeline.name}` has no steps", "add some under `steps:`")
+    caps = Caps.of(pipeline.budget)
+    names = {each.name for each in pipeline.steps}
+    for name in caps.steps:
+        if name not in names:
+            raise ConfigError(f"budget: there is no step `{name}` in this pipeline", nearest(name, names))
     for part in place.roles.values():
         check_teacher(part.teacher)
-        if pipeline.budget is not None and part.price is None:
+        if caps.dollars and part.price is None:
             raise ConfigError(
                 f"no price is known for {part.teacher.model}, so a budget can't be kept",
                 f"give it, in dollars a million tokens: {part.name}: {{model: ..., price: {{input: 1, output: 5}}}}",
@@ -255,6 +265,8 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
             n,
             came=tally.came,
             made=tally.made,
+            kept=tally.kept,
+            dropped=tally.drops.total(),
             seconds=tally.seconds,
             facts=tally.facts,
             uses=uses,
@@ -284,6 +296,11 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
             write(view.uses)  # how far it got, for `show`; the next execution starts the step anew
         if isinstance(error, ConfigError | DataError):
             error.message = f"step {n + 1} ({current.name}): {error.message}"
+        if isinstance(error, OSError) and error.errno in _DISK:
+            raise StoreError(
+                f"step {n + 1} ({current.name}): {error.filename or place.dir}: can't be written ({error.strerror})",
+                "check disk space and permissions; every answer so far is kept, the same command goes on",
+            ) from error
         raise
     tally.ended = time.monotonic()
     write(view.uses, done=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
@@ -29,7 +29,8 @@ _LISTED = ("openai", "anthropic")
 class Price:
     """Nano-dollars a token, by class. `input` is for fresh tokens, `cached` for those read from the
     provider's cache, `cache_write` for those written to it. `long` holds when the whole input is longer than
-    `above` tokens. `max_output` is the most tokens one answer can have, 0 where that is not known.
+    `above` tokens. `max_output` is the most tokens one answer can have, 0 where that is not known. `version`
+    says where the price is from: the day of the table, or `user`.
     """
 
     input: int
@@ -39,6 +40,7 @@ class Price:
     max_output: int = 0
     above: int = 0
     long: Price | None = None
+    version: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, dollars: Mapping[str, Any], where: str = "price") -> Price:
@@ -67,7 +69,7 @@ class Price:
         return self.long if self.long is not None and input_tokens > self.above else self
 
 
-FREE = Price(0, 0, 0, 0)
+FREE = Price(0, 0, 0, 0, version="free")
 
 
 def cost(usage: Usage, price: Price) -> int:
@@ -96,7 +98,7 @@ def price(model: str) -> Price | None:
     if name.startswith("ft:"):
         name = ":".join(name.split(":")[:2])
     row = _table()[provider].get(name) if provider in _LISTED else None
-    return None if row is None else _listed(row)
+    return None if row is None else replace(_listed(row), version=str(as_of()))
 
 
 def price_of(teacher: Teacher, dollars: Mapping[str, Any] | None = None) -> Price | None:
@@ -105,7 +107,7 @@ def price_of(teacher: Teacher, dollars: Mapping[str, Any] | None = None) -> Pric
     `dollars`.
     """
     if dollars is not None:
-        return Price.of(dollars, f"{teacher.model}: price")
+        return replace(Price.of(dollars, f"{teacher.model}: price"), version="user")
     at = getattr(teacher, "at", None)
     if isinstance(at, Endpoint) and at.own:
         return FREE if at.private else None

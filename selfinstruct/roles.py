@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +12,7 @@ from selfinstruct.errors import ConfigError, nearest
 from selfinstruct.limits import Limits
 from selfinstruct.pricing import price_of
 from selfinstruct.run import Role
+from selfinstruct.teachers import Teacher
 from selfinstruct.teachers.connect import connect
 
 
@@ -35,9 +36,53 @@ class Settings(BaseModel):
     )
 
 
+def cast(models: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Role]:
+    """Open the models that play the roles; sends nothing. Roles played by one model at one address share its limits.
+    Raises ConfigError naming the role and what is wrong.
+    """
+    opened = {name: _opened(name, model) for name, model in models.items()}
+    gates: dict[str, Limits] = {}
+    found = {}
+    for name, (settings, teacher) in opened.items():
+        together = [others for others, other in opened.values() if other.model == teacher.model]
+        limits = gates.setdefault(teacher.model, _gate(together))
+        if hasattr(teacher, "heard"):
+            teacher.heard = limits.heard
+        found[name] = Role(
+            name=name,
+            teacher=teacher,
+            params=settings.params,
+            limits=limits,
+            price=price_of(teacher, settings.price),
+            deadline=settings.timeout,
+        )
+    return found
+
+
 def role(name: str, model: str | Mapping[str, Any]) -> Role:
-    """Open the model that plays `name`; sends nothing. Raises ConfigError naming the role and what is wrong."""
+    """Open the model that plays `name`, as `cast` does."""
+    return cast({name: model})[name]
+
+
+def _gate(together: Sequence[Settings]) -> Limits:
+    """The limits of a model that plays several roles: the strictest of what is said in any of them."""
+
+    def strictest(option: str) -> Any:
+        said = [getattr(each, option) for each in together if option in each.model_fields_set]
+        return min(
+            (value for value in said if value is not None), default=Settings.model_fields[option].default
+        )
+
+    return Limits(strictest("concurrency"), rpm=strictest("rpm"), tpm=strictest("tpm"))
+
+
+def _opened(name: str, model: str | Mapping[str, Any]) -> tuple[Settings, Teacher]:
     given = {"model": model} if isinstance(model, str) else dict(model)
+    for option in given:
+        if not isinstance(option, str):
+            raise ConfigError(
+                f"{name}: there is no option `{option}`", nearest(str(option), Settings.model_fields)
+            )
     try:
         settings = Settings(**given)
     except ValidationError as error:
@@ -53,12 +98,4 @@ def role(name: str, model: str | Mapping[str, Any]) -> Role:
             raise ConfigError(
                 f"{name}: there is no option `{option}`", nearest(option, Settings.model_fields)
             )
-    teacher = connect({"model": settings.model, **(settings.model_extra or {})}, role=name)
-    return Role(
-        name=name,
-        teacher=teacher,
-        params=settings.params,
-        limits=Limits(settings.concurrency, rpm=settings.rpm, tpm=settings.tpm),
-        price=price_of(teacher, settings.price),
-        deadline=settings.timeout,
-    )
+    return settings, connect({"model": settings.model, **(settings.model_extra or {})}, role=name)

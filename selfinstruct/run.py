@@ -15,19 +15,19 @@ from collections import Counter, deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from selfinstruct.budget import Budget
-from selfinstruct.errors import ConfigError, Paused, TransientError
+from selfinstruct.budget import Budget, Cap, Caps, Purse, Reserved
+from selfinstruct.errors import ConfigError, Paused, SelfInstructError, TransientError
 from selfinstruct.funnel import Funnel
 from selfinstruct.limits import Limits
 from selfinstruct.pricing import Price, cost, worst
 from selfinstruct.prompts import Prompts
 from selfinstruct.sample import Message, Sample, canonical, digest
-from selfinstruct.store import Drop, Filed, Store
-from selfinstruct.teachers import Completion, Request, Teacher
+from selfinstruct.store import Attempt, Drop, Filed, Settled, Store
+from selfinstruct.teachers import Completion, Request, Teacher, Usage
 from selfinstruct.teachers.reply import EmptyAnswerError
 
 Item = TypeVar("Item")
@@ -165,25 +165,58 @@ class Tally:
 
 @dataclass
 class _Asking:
-    """A request on its way: how often it was sent, how often that failed (overload not counted), what it was billed."""
+    """A request on its way: who asks, how often it was sent, how often that failed (overload not counted), and what
+    failed attempts were billed.
+    """
 
+    role: Role
+    key: str
+    request: Request
+    step: str
     attempts: int = 0
     failed: int = 0
     billed: int = 0
 
 
 class Session:
-    """What all steps of one execution share: the store, the budget and the answers in flight."""
+    """What all steps of one execution share: the store, the caps and the answers in flight."""
 
-    def __init__(self, place: Place, store: Store, budget: Budget) -> None:
+    def __init__(
+        self, place: Place, store: Store, budget: Budget | None = None, steps: Mapping[str, Cap] | None = None
+    ) -> None:
         self.place = place
         self.store = store
-        self.budget = budget
+        self._caps = steps or {}
+        self._budget = budget or Budget()
+        self._tokens: Budget | None = None
+        self._purses: dict[str, Purse] = {}
         self._flying: dict[str, asyncio.Task[Filed]] = {}
         self._sent: set[str] = set()
-        self._closing = False
+        self._ending: SelfInstructError | None = None
 
-    async def answer(self, role: Role, request: Request) -> tuple[Filed, bool]:
+    @classmethod
+    def under(cls, caps: Caps, place: Place, store: Store) -> Self:
+        """A session under a pipeline's caps; what the run has spent so far counts."""
+        before = store.booked()
+        session = cls(place, store, Budget(caps.run.nano, before.nano), caps.steps)
+        if caps.run.tokens is not None:
+            session._tokens = Budget(caps.run.tokens, before.tokens, unit="tokens")
+        return session
+
+    def _purse(self, step: str) -> Purse:
+        """The caps that hold for a step: the run's, and its own."""
+        if step not in self._purses:
+            dollars, tokens = [self._budget], [] if self._tokens is None else [self._tokens]
+            cap = self._caps.get(step.partition(" ")[0], Cap())
+            before, what = self.store.booked(step), f"the budget of `{step}`"
+            if cap.nano is not None:
+                dollars.append(Budget(cap.nano, before.nano, what=what))
+            if cap.tokens is not None:
+                tokens.append(Budget(cap.tokens, before.tokens, what=what, unit="tokens"))
+            self._purses[step] = Purse(dollars, tokens)
+        return self._purses[step]
+
+    async def answer(self, role: Role, request: Request, step: str) -> tuple[Filed, bool]:
         """The filed answer, asked for when there is none yet; the flag says that it was asked for now.
 
         Equal requests in flight share one call. An attempt goes on when its asker is cancelled, so that an answer
@@ -195,7 +228,7 @@ class Session:
         task = self._flying.get(key)
         fresh = task is None
         if task is None:
-            task = self._flying[key] = asyncio.create_task(self._ask(role, key, request))
+            task = self._flying[key] = asyncio.create_task(self._ask(_Asking(role, key, request, step)))
             task.add_done_callback(lambda done: self._landed(key, done))
         return await asyncio.shield(task), fresh
 
@@ -204,62 +237,109 @@ class Session:
         if not task.cancelled():
             task.exception()  # looked at, so that an asker who is gone leaves no complaint
 
-    async def _ask(self, role: Role, key: str, request: Request) -> Filed:
-        """Attempt after attempt, until there is an answer. Raises Paused when trouble does not end."""
-        asking = _Asking()
+    async def _ask(self, asking: _Asking) -> Filed:
+        """Attempt after attempt, until there is an answer. Raises Paused when trouble does not end. After the first
+        error that ends the run nothing more is sent.
+        """
 
         def hopeless(state: RetryCallState) -> bool:
             asking.attempts = state.attempt_number
-            return self._closing or asking.failed >= ATTEMPTS or asking.attempts >= OVERLOADS
+            return self._ending is not None or asking.failed >= ATTEMPTS or asking.attempts >= OVERLOADS
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(TransientError), stop=hopeless, wait=BACK_OFF, reraise=True
         )
         try:
-            return await retrying(self._attempt, role, key, request, asking)
+            return await retrying(self._attempt, asking)
         except TransientError as error:
-            raise Paused(
-                f"{role.teacher.model} gave no usable answer in {asking.attempts} attempts: {error.message}",
+            ending = Paused(
+                f"{asking.role.teacher.model} gave no usable answer in {asking.attempts} attempts: {error.message}",
                 error.hint or "run the same command again; every answer so far is kept",
-            ) from None
+            )
+            self._ending = self._ending or ending
+            raise ending from None
+        except SelfInstructError as error:
+            self._ending = self._ending or error
+            raise
 
-    async def _attempt(self, role: Role, key: str, request: Request, asking: _Asking) -> Filed:
-        tokens, nano = role.worst(request)
+    async def _attempt(self, asking: _Asking) -> Filed:
+        role = asking.role
+        tokens, nano = role.worst(asking.request)
         # the slot is held until the answer is filed: so many answers, and no more, can a crash lose
-        async with self.budget.reserve(nano) as reservation, role.limits.slot(tokens):
-            if self._closing:
-                raise Paused("the run is stopping")
-            self._sent.add(key)
-            sent = time.monotonic()
+        async with self._purse(asking.step).reserve(nano, tokens) as reserved, role.limits.slot(tokens):
+            if self._ending is not None:
+                raise self._ending
+            self._sent.add(asking.key)
             try:
-                try:
-                    completion, empty = await _in_time(role, request), None
-                except EmptyAnswerError as error:  # billed like any answer, and worth another attempt
-                    completion, empty = error.completion, error
-                except TransientError as error:
-                    asking.failed += not error.overloaded
-                    role.limits.failed(error, sent)
-                    raise
-                seconds = time.monotonic() - sent
-                usage = completion.usage
-                role.limits.answered(unused=tokens - usage.input_tokens - usage.output_tokens)
-                if role.price is not None:
-                    reservation.cost = cost(usage, role.price)
-                    asking.billed += reservation.cost
-                if empty is not None:
-                    asking.failed += 1
-                    if asking.failed < ATTEMPTS:
-                        raise empty
-                billed = None if role.price is None else asking.billed
-                filed = Filed(replace(completion, key=key), billed, seconds)
-                await self.store.put(request, filed)
-                return filed
+                return await self._send(asking, reserved)
             finally:
-                self._sent.discard(key)
+                self._sent.discard(asking.key)
+
+    async def _send(self, asking: _Asking, reserved: Reserved) -> Filed:
+        """One attempt: intent, answer, settlement. All three are on disk in this order."""
+        role, price = asking.role, asking.role.price
+        number = await self.store.intend(
+            Attempt(
+                key=asking.key,
+                step=asking.step,
+                role=role.name,
+                model=role.teacher.model,
+                sent=time.time(),
+                reserved_nano=None if price is None else reserved.nano,
+                reserved_tokens=reserved.tokens,
+                price="" if price is None else price.version,
+            )
+        )
+        sent = time.monotonic()
+        reserved.keep()  # until more is known
+
+        def settled(usage: Usage) -> Settled:
+            taken = None if price is None else cost(usage, price)
+            reserved.settle(taken or 0, usage.input_tokens + usage.output_tokens)
+            role.limits.answered(reserved.tokens, usage.input_tokens + usage.output_tokens, sent)
+            return Settled("answered", time.monotonic() - sent, usage, taken)
+
+        try:
+            completion, empty = await _in_time(role, asking.request), None
+        except EmptyAnswerError as error:  # billed like any answer, and worth another attempt
+            completion, empty = error.completion, error
+        except TransientError as error:
+            asking.failed += not error.overloaded
+            await self.store.settle(number, self._failure(error, sent, asking, reserved))
+            role.limits.failed(error, sent)
+            raise
+        except SelfInstructError as error:
+            reserved.settle(0, 0)
+            await self.store.settle(number, Settled("failed", time.monotonic() - sent, detail=error.message))
+            raise
+        books = settled(completion.usage)
+        if empty is not None:
+            asking.failed += 1
+            if asking.failed < ATTEMPTS:
+                asking.billed += books.cost_nano or 0
+                await self.store.settle(number, books._replace(outcome="empty", detail=empty.message))
+                raise empty
+        billed = None if books.cost_nano is None else asking.billed + books.cost_nano
+        filed = Filed(replace(completion, key=asking.key), billed, books.seconds)
+        await self.store.put(asking.request, filed, number, books)
+        return filed
+
+    def _failure(self, error: TransientError, sent: float, asking: _Asking, reserved: Reserved) -> Settled:
+        """What an attempt that brought nothing is booked as."""
+        seconds, price = time.monotonic() - sent, asking.role.price
+        if error.billed is not None:
+            taken = None if price is None else cost(error.billed, price)
+            reserved.settle(taken or 0, error.billed.input_tokens + error.billed.output_tokens)
+            asking.billed += taken or 0
+            return Settled("empty", seconds, error.billed, taken, error.message)
+        if error.in_doubt:
+            return Settled("doubt", seconds, cost_nano=None, detail=error.message)
+        reserved.settle(0, 0)
+        return Settled("failed", seconds, detail=error.message)
 
     async def close(self) -> None:
         """Send nothing more; give what was sent a moment to land in the store."""
-        self._closing = True
+        self._ending = self._ending or Paused("the run is stopping")
         with contextlib.suppress(asyncio.CancelledError):  # one that `progress` forestalled is still to come
             await asyncio.sleep(0)
         flying = dict(self._flying)
@@ -281,7 +361,7 @@ async def _in_time(role: Role, request: Request) -> Completion:
         async with asyncio.timeout(role.deadline):
             return await role.teacher.complete(request)
     except TimeoutError:
-        raise TransientError(f"no answer within {role.deadline:g} s") from None
+        raise TransientError(f"no answer within {role.deadline:g} s", in_doubt=True) from None
 
 
 class Run:
@@ -291,6 +371,7 @@ class Run:
         self._session = session
         self._tally = tally
         self._mark = [session.place.seed, tally.name, occurrence]
+        self._label = f"{tally.name} {occurrence + 1}" if occurrence else tally.name
         self.uses: dict[str, None] = {}
         self.dropped: list[tuple[int, Drop]] = []
 
@@ -331,7 +412,7 @@ class Run:
         """
         role = self.place.role(by)
         request = role.request(prompt, draw, raw, schema, params)
-        filed, fresh = await self._session.answer(role, request)
+        filed, fresh = await self._session.answer(role, request, self._label)
         tally = self._tally
         if filed.completion.key not in self.uses:
             self.uses[filed.completion.key] = None

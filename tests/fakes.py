@@ -20,6 +20,7 @@ from selfinstruct.store import Store
 from selfinstruct.teachers import Completion, Request, Teacher, Usage
 
 ROOT = Path(__file__).parent.parent
+PATHS = (ROOT, *(ROOT / "tests" / part for part in ("", "store", "chaos")))
 
 
 class Echo:
@@ -111,7 +112,11 @@ def python(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Our interpreter in a process of its own, with the package and the tests on its path."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", *arguments],
-        env={"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/bin:/bin", **environment},
+        env={
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'store'}",
+            "PATH": "/usr/bin:/bin",
+            **environment,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -14,13 +14,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import json
 import random
 import signal
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -34,7 +37,16 @@ CANNED = Completion(WORDS, "stop", Usage(100, 270), "canned")
 
 # Faults that cost the caller money: a completion was made, and is logged as paid, though it arrives unusable
 # or not at all.
-PAID = ("cut", "bad_json", "empty", "null", "no_choices", "length", "filter", "drop", "loris")
+PAID = (
+    *("cut", "bad_json", "empty", "null", "no_choices", "length", "filter", "refusal", "drop", "loris"),
+    *("usage_none", "usage_negative", "usage_text", "usage_huge"),  # a whole answer with a wrong bill
+)
+_USAGES: dict[str, Any] = {
+    "usage_none": None,
+    "usage_negative": -5,
+    "usage_text": "many",
+    "usage_huge": 10**15,
+}
 # The request is refused, or never answered, before any work: nothing is paid.
 UNPAID = ("400", "401", "404", "429", "500", "502", "503", "529", "error200", "html", "hang", "reset")
 
@@ -46,10 +58,12 @@ _REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 429: "Too Many Requ
 class Loopback:
     """`latency` seconds an answer takes, spread lognormally by `sigma`. `faults`: share of attempts, by kind
     (PAID and UNPAID above); one request fails at most `worst` times. `retry_after`: header sent with 429, 503
-    and 529. `script`: status, headers and body bytes for the next replies, before all else.
+    and 529, or several to be drawn from; `date+3` becomes the HTTP date in three seconds. `storm`: seconds from the
+    first request on in which all are answered 429. `serial`: one answer is made at a time, the others queue. `script`:
+    status, headers and body bytes for the next replies, before all else.
 
-    `paid` lists the digest of each request whose completion was paid for; `asked` of each attempt that
-    arrived.
+    `paid` lists the digest of each request whose completion was paid for, `bills` what it used; `asked` the digest of
+    each attempt that arrived, `times` when (monotonic seconds); `wishes` when it asked to wait, and for how long.
     """
 
     def __init__(
@@ -61,7 +75,9 @@ class Loopback:
         sigma: float = 0.0,
         faults: Mapping[str, float] | None = None,
         worst: int = 3,
-        retry_after: str = "",
+        retry_after: str | Sequence[str] = "",
+        storm: float = 0.0,
+        serial: bool = False,
         seed: int = 0,
         log: Path | None = None,
     ) -> None:
@@ -72,11 +88,16 @@ class Loopback:
         self.sigma = sigma
         self.faults = dict(faults or {})
         self.worst = worst
-        self.retry_after = retry_after
+        self.retry_after = [retry_after] if isinstance(retry_after, str) else list(retry_after)
+        self.storm = storm
+        self._one = asyncio.Lock() if serial else contextlib.nullcontext()
         self.seed = seed
         self.port = port
         self.paid: list[str] = []
+        self.bills: list[Usage] = []
         self.asked: list[str] = []
+        self.times: list[float] = []
+        self.wishes: list[tuple[float, str]] = []
         self.bodies: list[dict[str, Any]] = []  # what was sent; not kept in canned mode
         self.heads: list[dict[str, str]] = []
         self.script: list[tuple[int, dict[str, str], bytes]] = []
@@ -144,6 +165,7 @@ class Loopback:
     def handle(self, connection: _Connection, path: str, head: bytes, body: bytes) -> None:
         digest = hashlib.blake2b(body, digest_size=16).hexdigest()
         self.asked.append(digest)
+        self.times.append(time.monotonic())
         endpoint = path.removeprefix("/v1")
         if self.script:
             self._keep(head, body)
@@ -152,6 +174,8 @@ class Loopback:
         if endpoint not in self._canned:
             return connection.send(_error(404, f"no such path {path}"))
         fault = ""
+        if self.storm and self.times[-1] - self.times[0] < self.storm:
+            return connection.send(_error(429, "a storm", self._wish(random.Random(digest))))
         if self.faults or self.sigma:
             self._tries[digest] += 1
             connection.rng = random.Random(f"{self.seed}:{digest}:{self._tries[digest]}")
@@ -204,15 +228,19 @@ class Loopback:
         self, connection: _Connection, endpoint: str, body: bytes, digest: str, fault: str
     ) -> None:
         if self.latency:
-            await asyncio.sleep(self._delay(connection))
+            async with self._one:
+                await asyncio.sleep(self._delay(connection))
         if fault in UNPAID:
             return await self._refuse(connection, fault)
         asked = orjson.loads(body)
         completion = await self.teacher.complete(_request(endpoint, asked)) if self.teacher else CANNED
         self._pay(digest, fault)
+        self.bills.append(completion.usage)
         value = _shape(endpoint, completion, str(asked.get("model")))
-        if fault in ("empty", "null", "no_choices", "length", "filter"):
+        if fault in ("empty", "null", "no_choices", "length", "filter", "refusal"):
             _spoil(value, endpoint, fault)
+        if fault in _USAGES:
+            value["usage"] = _USAGES[fault] and dict.fromkeys(value["usage"], _USAGES[fault])
         answer = orjson.dumps(value)
         if fault == "bad_json":
             answer = answer.replace(b":", b";", 1)
@@ -241,12 +269,16 @@ class Loopback:
         elif fault == "error200":
             connection.send(_error(200, "the model is busy"))
         else:
-            wait = (
-                {"retry-after": self.retry_after}
-                if self.retry_after and fault in ("429", "503", "529")
-                else {}
-            )
+            wait = self._wish(connection.rng) if fault in ("429", "503", "529") else {}
             connection.send(_error(int(fault), f"injected {fault}", wait))
+
+    def _wish(self, rng: random.Random) -> dict[str, str]:
+        """The header that asks to wait, if any."""
+        text = rng.choice(self.retry_after)
+        self.wishes.append((time.monotonic(), text))
+        if text.startswith("date"):
+            text = formatdate(time.time() + float(text[4:]), usegmt=True)
+        return {"retry-after": text} if text else {}
 
 
 class _Connection(asyncio.Protocol):
@@ -360,7 +392,7 @@ def _spoil(value: dict[str, Any], endpoint: str, fault: str) -> None:
     if endpoint == "/messages":
         if fault == "length":
             value["stop_reason"] = "max_tokens"
-        elif fault == "filter":
+        elif fault in ("filter", "refusal"):
             value |= {"stop_reason": "refusal", "content": []}
         else:
             value["content"] = None if fault == "no_choices" else []
@@ -368,8 +400,10 @@ def _spoil(value: dict[str, Any], endpoint: str, fault: str) -> None:
     choice = value["choices"][0]
     if fault == "no_choices":
         value["choices"] = []
-    elif fault in ("length", "filter"):
-        choice["finish_reason"] = {"length": "length", "filter": "content_filter"}[fault]
+    elif fault == "refusal" and endpoint != "/completions":
+        choice["message"] |= {"content": None, "refusal": "I can't help with that."}
+    elif fault in ("length", "filter", "refusal"):
+        choice["finish_reason"] = {"length": "length"}.get(fault, "content_filter")
     else:
         holder, key = (choice, "text") if endpoint == "/completions" else (choice["message"], "content")
         holder[key] = "" if fault == "empty" else None

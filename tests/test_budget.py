@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from fakes import Echo, running
 
-from selfinstruct.budget import NANO, Budget, dollars
-from selfinstruct.errors import BudgetReached, TransientError
+from selfinstruct.budget import NANO, Budget, Cap, Caps, Purse, dollars, given
+from selfinstruct.errors import BudgetReached, ConfigError, TransientError
 from selfinstruct.limits import Limits
 from selfinstruct.pricing import Price
 from selfinstruct.teachers import Request, Usage
@@ -68,6 +68,13 @@ def test_what_was_spent_before_counts() -> None:
     assert reached.value.exit_code == 4
     assert "raise --budget" in reached.value.hint
     asyncio.run(budget.reserve(5).__aenter__())
+
+
+def test_what_costs_nothing_is_never_held_up() -> None:
+    budget = Budget(10, spent=25)  # the cap was lowered below what is spent
+    asyncio.run(budget.reserve(0).__aenter__())
+    with pytest.raises(BudgetReached):
+        asyncio.run(budget.reserve(1).__aenter__())
 
 
 def test_without_a_cap_nothing_waits() -> None:
@@ -155,3 +162,102 @@ def test_real_requests_stay_below_the_cap(tmp_path: Path, concurrency: int) -> N
 )
 def test_dollars(nano: int | None, text: str) -> None:
     assert dollars(nano) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "run", "steps"),
+    [
+        (None, Cap(), {}),
+        (5, Cap(nano=5 * NANO), {}),
+        (0.25, Cap(nano=NANO // 4), {}),
+        ({"dollars": 1, "tokens": 2_000}, Cap(NANO, 2_000), {}),
+        ({"tokens": 2e6}, Cap(tokens=2_000_000), {}),
+        (
+            {"dollars": 3, "steps": {"judge": 1, "alpaca": {"tokens": 10}}},
+            Cap(3 * NANO),
+            {"judge": Cap(NANO), "alpaca": Cap(tokens=10)},
+        ),
+    ],
+)
+def test_what_a_pipeline_says(value: object, run: Cap, steps: dict[str, Cap]) -> None:
+    assert Caps.of(value) == Caps(run, steps)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("5", "`budget` must be a number of dollars, not '5'"),
+        (True, "`budget` must be a number of dollars, not True"),
+        (-1, "`budget` must be a number of dollars, not -1"),
+        (float("nan"), "`budget` must be a number of dollars, not nan"),
+        ({"euros": 5}, "`budget`: there is no unit `euros`"),
+        ({"tokens": "many"}, "`budget`: tokens must be a number, not 'many'"),
+        ({"steps": 5}, "`budget`: steps must map the names of steps to their caps"),
+        ({"steps": {"judge": "x"}}, "`budget: steps: judge` must be a number of dollars, not 'x'"),
+    ],
+)
+def test_what_is_no_budget(value: object, message: str) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        Caps.of(value)
+    assert wrong.value.message == message
+    assert wrong.value.hint
+
+
+@pytest.mark.parametrize(
+    ("texts", "value"),
+    [
+        (["25"], {"dollars": 25}),
+        (["0"], {"dollars": 0}),
+        (["tokens=2_000_000"], {"tokens": 2_000_000}),
+        (["5", "tokens=1e6"], {"dollars": 5, "tokens": 1_000_000}),
+        (["judge=5"], {"steps": {"judge": {"dollars": 5}}}),
+        (["judge.tokens=7", "judge=2"], {"steps": {"judge": {"tokens": 7, "dollars": 2}}}),
+    ],
+)
+def test_what_the_command_line_says(texts: list[str], value: object) -> None:
+    assert given(texts) == value
+
+
+@pytest.mark.parametrize("text", ["much", "judge=", "=", "tokens=x", ""])
+def test_what_the_command_line_cannot_mean(text: str) -> None:
+    with pytest.raises(ConfigError, match="not understood") as wrong:
+        given([text])
+    assert "judge=5" in wrong.value.hint
+
+
+@pytest.mark.parametrize("concurrency", [1, 20])
+def test_a_purse_keeps_all_its_caps(concurrency: int) -> None:
+    async def spend_from(purse: Purse) -> int:
+        gate, refused = asyncio.Semaphore(concurrency), 0
+        rng = random.Random(concurrency)
+
+        async def one() -> None:
+            nonlocal refused
+            async with gate:
+                nano, tokens = rng.randrange(1, 50), rng.randrange(1, 50)
+                try:
+                    async with purse.reserve(nano, tokens) as reserved:
+                        await asyncio.sleep(rng.random() / 2_000)
+                        if rng.random() < 0.2:
+                            reserved.keep()
+                        elif rng.random() < 0.8:
+                            reserved.settle(rng.randrange(nano + 1), rng.randrange(tokens + 1))
+                except BudgetReached:
+                    refused += 1
+
+        await asyncio.wait_for(asyncio.gather(*(one() for _ in range(200))), 20)
+        return refused
+
+    whole, step, tokens = Budget(2_000), Budget(900, what="the budget of `judge`"), Budget(700, unit="tokens")
+    refused = asyncio.run(spend_from(Purse([whole, step], [tokens])))
+    assert refused > 0
+    assert whole.spent == step.spent <= 900
+    assert tokens.spent <= 700
+    assert (whole._reserved, step._reserved, tokens._reserved) == (0, 0, 0)
+
+
+def test_a_cap_says_whose_and_in_what(tmp_path: Path) -> None:
+    with pytest.raises(
+        BudgetReached, match=r"the budget of `judge` of 700 tokens is reached: 690 tokens spent so far"
+    ):
+        asyncio.run(Budget(700, 690, what="the budget of `judge`", unit="tokens").take(11))

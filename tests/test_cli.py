@@ -26,7 +26,7 @@ from selfinstruct.store import Store
 from selfinstruct.teachers.offline import OfflineTeacher
 
 SEEDS = ROOT / "seeds" / "seed_tasks.jsonl"
-COMMANDS = ("run", "plan", "show", "look", "steps", "prompts", "init", "doctor", "schema")
+COMMANDS = ("run", "plan", "show", "look", "check", "repair", "steps", "prompts", "init", "doctor", "schema")
 CANARY = "sk-canary-7f3a9c51e2"
 
 
@@ -373,8 +373,9 @@ def test_3_the_provider_refuses_for_good(monkeypatch: pytest.MonkeyPatch) -> Non
     ).encode()
     with Loopback() as server:
         server.script = [(401, {"content-type": "application/json"}, body)] * 200
-        file = served(server.url, ", key_env: SOME_KEY")
+        file = served(server.url, ", key_env: SOME_KEY, concurrency: 1")
         said = do("run", file, "--out", "r")
+        assert len(server.heads) == 1  # after that answer nothing more is sent
         debug = do_raw("run", file, "--out", "r", "--debug")
         assert f"Bearer {CANARY}" in {head.get("authorization") for head in server.heads}
     assert said.code == 3
@@ -440,6 +441,44 @@ def test_4_the_budget_is_reached_and_a_higher_one_goes_on() -> None:
         assert on.code == 0
         assert len(server.paid) == len(set(server.paid))
     assert "not finished" not in do("show", "r").out
+
+
+def test_4_a_cap_in_tokens_for_one_step() -> None:
+    with Loopback(OfflineTeacher()) as server:
+        file = served(server.url, ", concurrency: 1")
+        said = do("run", file, "--out", "r", "--budget", "judge.tokens=2_500")
+        assert said.code == 4
+        assert said.err.startswith("paused: the budget of `judge` of 2,500 tokens is reached")
+        assert do("run", file, "--out", "r", "--budget", "judges=5").code == 2
+        assert do("run", file, "--out", "r", "--budget", "judge=five").code == 2
+        assert do("run", file, "--out", "r").code == 0
+
+
+def test_check_and_repair() -> None:
+    file = pipeline()
+    do("run", file, "--out", "r")
+    said = do("check", "r")
+    assert (said.code, said.err) == (0, "")
+    assert re.fullmatch(r"r: whole \(\d+ answers, 5 steps\)\n", said.out)
+    assert do("repair", "r").out == "r: whole; nothing to repair\n"
+    before = {path: path.read_bytes() for path in Path("r/dataset").iterdir()}
+    data = Path("r/run.db").read_bytes()
+    at = data.index(b"You grade answers")
+    Path("r/run.db").write_bytes(data[:at] + b"I" + data[at + 1 :])
+    said = do("check", "r")
+    assert said.code == 2
+    assert "completions: the row" in said.out
+    assert (
+        said.err == "error: r: is damaged\n  hint: `selfinstruct repair r` saves all answers that are whole\n"
+    )
+    said = do("repair", "r")
+    assert said.code == 0
+    assert re.search(r"^lost: 1 answer, which the next run asks for again$", said.out, re.MULTILINE)
+    assert "the damaged file is now r/damaged-" in said.out
+    assert do("check", "r").code == 0
+    assert do("run", file, "--out", "r").code == 0
+    assert {path: path.read_bytes() for path in Path("r/dataset").iterdir()} == before
+    assert do("repair", "nowhere").code == 2
 
 
 def test_a_budget_with_an_unknown_price_is_refused_before_anything_is_sent(

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 import selfinstruct
 from selfinstruct import cli, reference
+from selfinstruct.budget import Caps
 from selfinstruct.document import KEYS, load
 from selfinstruct.prompts import Prompts
 from selfinstruct.roles import Settings, role
@@ -177,7 +178,7 @@ def test_yaml_blocks_load(block: Block, text: str, checkout: Path, monkeypatch: 
             Path(code.marks["file"]).write_text(code.text)
     Path("my_module.py").write_text(_TEACHER)
     monkeypatch.delitem(sys.modules, "my_module", raising=False)
-    if "steps:" in text:
+    if re.search(r"^steps:", text, re.MULTILINE):
         Path("p.yaml").write_text(text)
         pipeline = load(Path("p.yaml"))
         place = pipeline.place(Path("run"))
@@ -188,6 +189,8 @@ def test_yaml_blocks_load(block: Block, text: str, checkout: Path, monkeypatch: 
         assert key in KEYS
         if key in ("teacher", "judge", "user", "student"):
             role(key, value)
+        if key == "budget":
+            Caps.of(value)
 
 
 _TEACHER = """

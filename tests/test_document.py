@@ -161,6 +161,15 @@ BROKEN: list[tuple[str, str, int, str, str]] = [
         "the options of step 1 must be a mapping",
         "{option",
     ),
+    ("a number as an option", "steps:\n  - words: {0: 3}\n", 2, "step `words` has no option `0`", "known: "),
+    (
+        "a number in a role",
+        "teacher: {model: offline, 3: 4}\nsteps: [echo]\n",
+        1,
+        "there is no option `3`",
+        "",
+    ),
+    ("a cap of no unit", "budget: {euros: 3}\nsteps: [echo]\n", 1, "there is no unit `euros`", ""),
     ("seed", "steps: [echo]\nseed: many\n", 2, "`seed` must be a whole number, got 'many'", ""),
     ("seed is true", "steps: [echo]\nseed: true\n", 2, "`seed` must be a whole number", ""),
     ("budget", "budget: $5\nsteps: [echo]\n", 1, "`budget` must be a number of dollars", ""),
@@ -237,6 +246,8 @@ def test_set_reaches_steps_roles_and_the_top(file: Path) -> None:
             "judge.min_score=3",
             "seed=9",
             "budget=0.25",
+            "budget.tokens=1000",
+            "budget.steps.select=2",
             "name=other",
         ],
     )
@@ -247,7 +258,8 @@ def test_set_reaches_steps_roles_and_the_top(file: Path) -> None:
         "teacher": {"model": "offline", "concurrency": 2, "params": {"temperature": 0}},
         "judge": {"model": "offline", "wrong": 0.2},
     }
-    assert (pipeline.seed, pipeline.budget, pipeline.name) == (9, 0.25, "other")
+    assert (pipeline.seed, pipeline.name) == (9, "other")
+    assert pipeline.budget == {"dollars": 0.25, "tokens": 1000, "steps": {"select": 2}}
 
 
 @pytest.mark.parametrize(
@@ -267,6 +279,7 @@ def test_set_reaches_steps_roles_and_the_top(file: Path) -> None:
         ("seed.x=1", "`seed` has no parts", "seed=value"),
         ("seed=abc", "`seed` must be a whole number, got 'abc'", ""),
         ("budget=much", "`budget` must be a number of dollars", ""),
+        ("budget.euros=3", "there is no unit `euros`", ""),
         ("budget=.nan", "`budget` must be a number of dollars", ""),
         ("teacher=5", "`teacher` must be a model's name", ""),
         ("teacher=opnai/x", "no provider serves 'opnai/x'", "`openai`?"),

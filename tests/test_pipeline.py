@@ -349,6 +349,24 @@ def test_an_unknown_price_with_a_cap_is_refused_before_anything_is_sent(tmp_path
     assert not (tmp_path / "run").exists()
 
 
+def test_a_step_has_a_cap_of_its_own(tmp_path: Path, play: Play) -> None:
+    models = {"model": play(Echo()), "price": {"input": 1, "output": 1}, "params": {"max_tokens": 5}}
+    steps = [numbers(n=30), ask(), ask()]
+    # an answer takes 15 tokens; the second `ask` has a cap of its own, which the first does not touch
+    with pytest.raises(BudgetReached, match=r"the budget of `ask` of 300 tokens is reached"):
+        execute(steps, out=tmp_path, teacher=models, budget={"steps": {"ask": {"tokens": 300}}})
+    with Store.read(tmp_path) as store:
+        assert 250 <= store.booked("ask").tokens <= 300
+    execute(steps, out=tmp_path, teacher=models, budget={"dollars": 1, "steps": {"ask": {"tokens": 1_000}}})
+    with Store.read(tmp_path) as store:
+        assert store.booked("ask").tokens == 30 * 15
+
+
+def test_a_cap_of_a_step_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no step `jugde` in this pipeline"):
+        execute([numbers(n=1)], out=tmp_path, budget={"steps": {"jugde": 1}})
+
+
 def test_a_reached_budget_pauses_and_a_higher_one_goes_on_and_pays_only_the_rest(
     tmp_path: Path, play: Play
 ) -> None:

@@ -269,10 +269,10 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Makes a rename durable; Windows can't open folders and does without."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)

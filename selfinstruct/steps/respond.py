@@ -72,12 +72,14 @@ async def respond(
     again: bool = False,
     temperature: float | None = 0.7,
     max_tokens: Count | None = 2048,
+    draws: Count = 2,
     window: Count = 256,
 ) -> Samples:
     """Have the teacher answer every row that waits for an answer.
 
-    A row is dropped when its answer was cut at `max_tokens` (truncated), stopped by the provider's filter (filtered),
-    refused for good (rejected) or empty (empty_output); the raw completion stays in the store.
+    An answer that was cut at `max_tokens`, stopped by the provider's filter or empty is drawn again, with twice the
+    `max_tokens` where it was cut. A row is dropped when no draw brings a whole answer (truncated, filtered,
+    empty_output), or when the provider refuses it for good (rejected); the raw completions stay in the store.
 
     Args:
         by: the role that answers
@@ -85,6 +87,7 @@ async def respond(
         again: answer rows that already have an answer, too, and replace it
         temperature: sampling temperature; null leaves it to the provider
         max_tokens: the longest answer; null leaves it to the provider
+        draws: independent answers that are asked for, one after the other, until one is whole
         window: rows worked on at a time
     """
 
@@ -94,7 +97,15 @@ async def respond(
         if system is not None:
             rest = tuple(m for m in sample.messages if m.role != "system")
             sample = sample.replace(messages=(Message("system", system), *rest))
-        completion = await run.generate(sample, by=by, temperature=temperature, max_tokens=max_tokens)
+        room = max_tokens
+        for draw in range(draws):
+            completion = await run.generate(
+                sample, by=by, draw=draw, temperature=temperature, max_tokens=room
+            )
+            if completion.finish_reason == "rejected" or _whole(completion):
+                break
+            if completion.finish_reason == "length" and room is not None:
+                room *= 2
         return sample, completion
 
     async for sample, completion in run.map(answer, samples, window=window):
@@ -107,3 +118,7 @@ async def respond(
             run.drop(sample, fault.reason, detail=fault.detail)
         else:
             yield run.trace(sample.answer(text), completion)
+
+
+def _whole(completion: Completion) -> bool:
+    return completion.finish_reason == "stop" and bool(completion.text.strip())

@@ -9,6 +9,7 @@ from selfinstruct.errors import TeacherError, TransientError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
 from selfinstruct.teachers.capabilities import ANTHROPIC, Dropped, capabilities
 from selfinstruct.teachers.endpoint import Endpoint
+from selfinstruct.teachers.headers import Heard, rooms_of
 from selfinstruct.teachers.reply import EmptyAnswerError, Reply, clean, count, encode, guessed, payload
 from selfinstruct.teachers.transport import Direct, Official, Transport
 
@@ -48,6 +49,7 @@ class AnthropicTeacher:
         self._known = capabilities(ANTHROPIC, name)
         self.structured = self._known.structured if structured is None else structured
         self.package = "" if at.own else "anthropic"
+        self.heard: Heard = lambda room: None  # told how much room the provider's limits leave
         self._dropped = Dropped(self.model)
         self._path = "/messages" if at.url.rstrip("/").endswith("/v1") else "/v1/messages"
         sampling = "temperature" not in self._known.refused
@@ -59,6 +61,8 @@ class AnthropicTeacher:
 
     async def complete(self, request: Request) -> Completion:
         reply = await self._transport.post(self._path, encode(self._body(request)), self._headers)
+        for room in rooms_of(reply.headers):
+            self.heard(room)
         return read(reply, request, self.at)
 
     async def close(self) -> None:
@@ -117,7 +121,7 @@ def read(reply: Reply, request: Request, at: Endpoint) -> Completion:
         return value
     blocks = value.get("content")
     if not isinstance(blocks, list):
-        raise TransientError(f"{at.identity}: the answer holds no content")
+        raise _useless(value, f"{at.identity}: the answer holds no content")
     text = clean(
         "".join(
             b["text"]
@@ -128,7 +132,7 @@ def read(reply: Reply, request: Request, at: Endpoint) -> Completion:
     reason = value.get("stop_reason")
     finish = FINISH.get(str(reason))
     if finish is None:
-        raise TransientError(f"{at.identity}: the answer ended for no known reason ({reason!r})")
+        raise _useless(value, f"{at.identity}: the answer ended for no known reason ({reason!r})")
     completion = Completion(
         text,
         finish,
@@ -139,6 +143,12 @@ def read(reply: Reply, request: Request, at: Endpoint) -> Completion:
     if not text and finish == "stop" and reason != "stop_sequence":
         raise EmptyAnswerError(f"{at.identity}: the answer is empty", completion)
     return completion
+
+
+def _useless(value: Mapping[str, Any], message: str) -> TransientError:
+    """An answer that can't be used, and was made: it is billed as it says, or nobody knows."""
+    used = usage_of(value.get("usage"))
+    return TransientError(message, billed=used, in_doubt=used is None)
 
 
 def _why(details: Any) -> str:

@@ -10,6 +10,7 @@ from selfinstruct.errors import TeacherError, TransientError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
 from selfinstruct.teachers.capabilities import OPENAI, UNKNOWN, Dropped, capabilities
 from selfinstruct.teachers.endpoint import Endpoint
+from selfinstruct.teachers.headers import Heard, rooms_of
 from selfinstruct.teachers.reply import (
     EmptyAnswerError,
     Reply,
@@ -64,6 +65,7 @@ class OpenAITeacher:
         self.structured = known.structured if structured is None else structured
         self.raw = known.raw if raw is None else raw
         self.package = "" if at.own else "openai"
+        self.heard: Heard = lambda room: None  # told how much room the provider's limits leave
         self._dropped = Dropped(self.model)
         self._transport = transport or (
             Direct(at, _bearer) if at.own else Official(at, "openai", "AsyncOpenAI")
@@ -73,6 +75,8 @@ class OpenAITeacher:
         body = self._body(request)
         path = "/chat/completions" if request.text is None else "/completions"
         reply = await self._transport.post(path, encode(body), {})
+        for room in rooms_of(reply.headers):
+            self.heard(room)
         return read(reply, request, self.at)
 
     async def close(self) -> None:
@@ -141,18 +145,18 @@ def read(reply: Reply, request: Request, at: Endpoint) -> Completion:
     choices = value.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
-        raise TransientError(f"{at.identity}: the answer holds no choice")
+        raise _useless(value, f"{at.identity}: the answer holds no choice")
     if choice.get("error"):  # OpenRouter: the provider behind it failed after the 200 was sent
         said = at.quote(complaint_of(choice).message)
-        raise TransientError(f"{at.identity}: failed while answering: {said}")
+        raise _useless(value, f"{at.identity}: failed while answering: {said}")
     message = choice if request.text is not None else choice.get("message")
     if not isinstance(message, dict):
-        raise TransientError(f"{at.identity}: the answer holds no message")
+        raise _useless(value, f"{at.identity}: the answer holds no message")
     text = clean(_joined(message.get("text" if request.text is not None else "content")))
     finish = FINISH.get(str(choice.get("finish_reason")))
     if finish is None:
-        raise TransientError(
-            f"{at.identity}: the answer ended for no known reason ({choice.get('finish_reason')!r})"
+        raise _useless(
+            value, f"{at.identity}: the answer ended for no known reason ({choice.get('finish_reason')!r})"
         )
     refused = message.get("refusal")
     if isinstance(refused, str) and refused:
@@ -167,6 +171,12 @@ def read(reply: Reply, request: Request, at: Endpoint) -> Completion:
     if not text and finish == "stop" and request.text is None and not request.params.get("stop"):
         raise EmptyAnswerError(f"{at.identity}: the answer is empty", completion)
     return completion
+
+
+def _useless(value: Mapping[str, Any], message: str) -> TransientError:
+    """An answer that can't be used, and was made: it is billed as it says, or nobody knows."""
+    used = usage_of(value.get("usage"))
+    return TransientError(message, billed=used, in_doubt=used is None)
 
 
 def _joined(content: Any) -> str:

@@ -13,8 +13,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
@@ -22,6 +20,7 @@ import orjson
 from selfinstruct.errors import TeacherError, TransientError
 from selfinstruct.teachers import Completion, Request, Usage
 from selfinstruct.teachers.endpoint import Endpoint
+from selfinstruct.teachers.headers import wait_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +51,6 @@ class Complaint:
 
 
 _MOST_TOKENS = 10**9  # in one answer; beyond it a number is no count
-_LIMITS = ("requests", "tokens")
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 # A 429 is judged by its code alone: the words of a plain rate limit speak of quota and billing pages too.
 _QUOTA = re.compile(r"insufficient_quota|billing_(?:hard_limit|not_active)|access_terminated")
@@ -100,8 +96,10 @@ def payload(reply: Reply, request: Request, at: Endpoint) -> dict[str, Any] | Co
             raise TransientError(
                 f"{at.identity}: a web page came back instead of an answer ({at.shown})",
                 "if it stays so, base_url is wrong: it usually ends in /v1",
+                in_doubt=True,
             )
-        raise TransientError(f"{at.identity}: the answer is not JSON, or was cut: {at.quote(_text(head))!r}")
+        said = at.quote(_text(head))
+        raise TransientError(f"{at.identity}: the answer is not JSON, or was cut: {said!r}", in_doubt=True)
     if value.get("error") or value.get("object") == "error" or value.get("type") == "error":
         complaint = complaint_of(value)
         status = int(complaint.code) if re.fullmatch(r"[45]\d\d", complaint.code) else _status_of(complaint)
@@ -128,7 +126,7 @@ def refusal(reply: Reply, request: Request, at: Endpoint) -> Completion:
     if status in (408, 409, 425, 429) or (status >= 500 and status not in (501, 505)):
         raise TransientError(
             f"{where}: {said}",
-            retry_after=wait_of(reply),
+            retry_after=wait_of(reply.headers),
             overloaded=status in (429, 503, 529) or "overloaded" in complaint.kind,
         )
     if 300 <= status < 400:
@@ -202,51 +200,6 @@ def _status_of(complaint: Complaint) -> int:
         if name in words:
             return status
     return 500
-
-
-def wait_of(reply: Reply) -> float | None:
-    """How many seconds the provider wants us to wait: Retry-After in its three spellings, else the time until
-    an exhausted limit is full again (OpenAI's `x-ratelimit-reset-*`). Negative or not finite is no wish.
-    """
-    headers = reply.headers
-    wish = _number(headers.get("retry-after-ms"), 0.001)
-    if wish is None and (value := headers.get("retry-after")):
-        wish = _number(value)
-        if wish is None:
-            wish = _until(value, headers.get("date"))
-    if wish is not None:
-        return wish
-    resets = [
-        _duration(headers.get(f"x-ratelimit-reset-{what}", ""))
-        for what in _LIMITS
-        if headers.get(f"x-ratelimit-remaining-{what}") == "0"
-    ]
-    return max((r for r in resets if r is not None), default=None)
-
-
-def _number(text: str | None, unit: float = 1.0) -> float | None:
-    try:
-        value = float(text or "") * unit
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and value >= 0 else None
-
-
-def _until(text: str, date: str | None) -> float | None:
-    """Seconds from the server's clock (its Date header) to an HTTP date, so that ours may be wrong."""
-    try:
-        then = parsedate_to_datetime(text)
-        now = parsedate_to_datetime(date) if date else datetime.now(UTC)
-    except ValueError:
-        return None
-    then, now = (t if t.tzinfo else t.replace(tzinfo=UTC) for t in (then, now))
-    return max(0.0, (then - now).total_seconds())
-
-
-def _duration(text: str) -> float | None:
-    """`6m0s`, `39.801s`, `4ms` in seconds."""
-    parts = _DURATION.findall(text)
-    return sum(float(n) * _SECONDS[unit] for n, unit in parts) if parts else None
 
 
 def count(value: Any) -> int | None:

@@ -22,6 +22,12 @@ from selfinstruct.teachers.reply import Reply
 
 LARGEST_REPLY = 32 * 1024 * 1024  # bytes, after decompression
 _IDLE = 60.0  # seconds an unused connection is kept
+_NEVER_SENT = (
+    "ConnectError",
+    "ConnectTimeout",
+    "PoolTimeout",
+    "UnsupportedProtocol",
+)  # of the SDKs' HTTP layer
 _JSON = {"content-type": "application/json"}
 
 
@@ -141,7 +147,10 @@ class Official:
 
 
 def _broken(at: Endpoint, error: BaseException) -> TransientError:
-    return TransientError(f"{at.identity}: the connection to {at.shown} broke: {at.quote(_reason(error))}")
+    sent = not isinstance(error, ConnectionRefusedError) and type(error).__name__ not in _NEVER_SENT
+    return TransientError(
+        f"{at.identity}: the connection to {at.shown} broke: {at.quote(_reason(error))}", in_doubt=sent
+    )
 
 
 def _reason(error: BaseException) -> str:

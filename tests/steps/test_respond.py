@@ -101,7 +101,22 @@ def test_an_answer_that_is_none_is_dropped_with_its_reason(tmp_path: Path, play:
         ("rejected", {"detail": "too long"}, WAITING[2]),
         ("empty_output", {"detail": ""}, WAITING[3]),
     ]
-    assert paid == 5  # what was paid for stays in the store
+    assert paid == 2 + 2 + 1 + 2 + 1  # two draws of what may come better; all of them stay in the store
+    assert [
+        (request.draw, request.params["max_tokens"])
+        for request in teacher.asked
+        if request.messages[-1].content.endswith("word 0")
+    ] == [(0, 2048), (1, 4096)]
+
+
+def test_a_second_draw_may_be_whole(tmp_path: Path, play: Play) -> None:
+    teacher = Echo(Completion("half", "length"), Completion("", "filtered"), Completion("", "stop"))
+    outcome = responded(tmp_path, WAITING[:1], teacher=play(teacher), draws=4)
+    assert [row.output for row in outcome.samples] == ["Repeat the input.\n\nword 0"]
+    assert [request.draw for request in teacher.asked] == [0, 1, 2, 3]
+    (row,) = outcome.samples
+    with Store.read(tmp_path / "run") as store:
+        assert store.request(row.meta["requests"]["respond"])["draw"] == 3  # type: ignore[index]
 
 
 def test_rows_come_out_in_order_whatever_the_latency(tmp_path: Path, play: Play) -> None:
@@ -137,6 +152,7 @@ def test_the_role_that_answers_and_its_parameters(tmp_path: Path, play: Play) ->
         ({"by": "tutor"}, "option `by`"),
         ({"window": 0}, "option `window`"),
         ({"max_tokens": 0}, "option `max_tokens`"),
+        ({"draws": 0}, "option `draws`"),
         ({"sistem": "x"}, "has no option `sistem`"),
     ],
 )

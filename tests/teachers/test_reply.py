@@ -16,8 +16,9 @@ from selfinstruct.sample import Message
 from selfinstruct.teachers import Completion, Request, Usage
 from selfinstruct.teachers.anthropic import read as read_anthropic
 from selfinstruct.teachers.endpoint import Endpoint
+from selfinstruct.teachers.headers import wait_of
 from selfinstruct.teachers.openai import read
-from selfinstruct.teachers.reply import Reply, clean, count, encode, guessed, payload, refusal, wait_of
+from selfinstruct.teachers.reply import Reply, clean, count, encode, guessed, payload, refusal
 
 CLOUD = Endpoint("openai/gpt-4o-mini", "https://api.openai.com/v1", "TEST_KEY")
 OWN = Endpoint("openai/qwen@localhost:8000", "http://localhost:8000/v1", own=True)
@@ -266,7 +267,7 @@ def test_a_null_error_is_none() -> None:
     ],
 )
 def test_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    assert wait_of(reply(429, {}, **headers)) == pytest.approx(seconds)
+    assert wait_of(reply(429, {}, **headers).headers) == pytest.approx(seconds)
 
 
 def test_the_key_is_in_no_message(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,104 +4,16 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes import ROOT, python
+from course import CONCURRENCY, Course
 from loopback import Loopback
 
 from selfinstruct.funnel import Funnel
-from selfinstruct.store import FILE, Store
+from selfinstruct.store import Store
 from selfinstruct.teachers.offline import OfflineTeacher
-
-CONCURRENCY = 8
-PIPELINE = """
-import os, pathlib, signal, sys
-from selfinstruct.pipeline import execute
-from selfinstruct.steps import alpaca, judge, read, select, write
-
-seeds, url, out, torn = sys.argv[1:]
-if torn:  # the process dies in the moment that this exported file would appear
-    replace = pathlib.Path.replace
-    def tear(self, target):
-        if pathlib.Path(target).name == torn:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return replace(self, target)
-    pathlib.Path.replace = tear
-
-execute(
-    [
-        read(path=seeds),
-        alpaca(n=60, window=12),
-        judge(max_unscored=1.0, window=24),
-        select(k=40),
-        write(),
-    ],
-    name="crash",
-    out=out,
-    teacher={"model": "openai/test", "base_url": url, "endpoint": "loop", "concurrency": 8},
-)
-print("done")
-"""
-
-
-class Course:
-    """A pipeline in a process of its own, asking a server of ours that counts what it is paid for."""
-
-    def __init__(self, folder: Path, server: Loopback) -> None:
-        self.folder = folder
-        self.server = server
-
-    def start(self, torn: str = "") -> subprocess.Popen[str]:
-        seeds = str(ROOT / "seeds" / "seed_tasks.jsonl")
-        return python("-c", PIPELINE, seeds, self.server.url, str(self.folder), torn)
-
-    def finish(self) -> None:
-        process = self.start()
-        out, err = process.communicate(timeout=60)
-        assert out == "done\n", err
-
-    def stop_when(self, ripe: Callable[[], bool], how: signal.Signals) -> int:
-        """The exit status of a process that is sent the signal as soon as it is `ripe`."""
-        process = self.start()
-        try:
-            while not ripe():
-                assert process.poll() is None, process.communicate()[1]
-                time.sleep(0.0005)
-            process.send_signal(how)
-            process.communicate(timeout=30)
-        finally:
-            process.kill()
-        self.settle()
-        return process.returncode
-
-    def settle(self) -> None:
-        """Let the server end what it has begun for a client that is gone."""
-        while self.server.in_flight:
-            time.sleep(0.002)
-
-    @property
-    def paid(self) -> int:
-        return len(self.server.paid)
-
-    @property
-    def filed(self) -> int:
-        if not (self.folder / FILE).is_file():
-            return 0
-        with Store.read(self.folder) as store:
-            return store.spent().calls
-
-    @property
-    def lost(self) -> int:
-        """Answers that were paid for and are not in the store."""
-        return self.paid - self.filed
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted((self.folder / "dataset").iterdir())}
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,9 @@ from fakes import python
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from selfinstruct import store as module
 from selfinstruct.errors import StoreError
 from selfinstruct.sample import Message, Sample
-from selfinstruct.store import FILE, Drop, Filed, Spent, Store
+from selfinstruct.store import FILE, Drop, Filed, Spent, Store, layout
 from selfinstruct.teachers import Completion, Request, Usage
 
 
@@ -237,18 +236,18 @@ def test_migrations_keep_the_rows_and_fail_whole(tmp_path: Path, monkeypatch: py
     with Store.open(tmp_path) as store:
         put(store, "old")
 
-    def second(db: sqlite3.Connection) -> None:
+    def another(db: sqlite3.Connection) -> None:
         db.execute("ALTER TABLE completions ADD COLUMN note TEXT DEFAULT 'new'")
 
     def broken(db: sqlite3.Connection) -> None:
         db.execute("CREATE TABLE half (x)")
         db.execute("ALTER TABLE nowhere ADD COLUMN y")
 
-    monkeypatch.setattr(module, "MIGRATIONS", (*module.MIGRATIONS, second, broken))
+    monkeypatch.setattr(layout, "MIGRATIONS", (*layout.MIGRATIONS, another, broken))
     with pytest.raises(StoreError, match="nowhere"):
         Store.open(tmp_path)
     with sqlite3.connect(tmp_path / FILE) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
         assert db.execute("SELECT name FROM sqlite_master WHERE name = 'half'").fetchone() is None
         assert db.execute("SELECT note FROM completions").fetchall() == [("new",)]
     db.close()
@@ -286,10 +285,18 @@ def test_the_books_of_a_step(store: Store) -> None:
     long, short = Drop("too_long", {"value": 9}, Sample.of("long")), Drop("too_short", {}, "raw text")
     store.add(1, [(i, Sample.of(f"row {i}")) for i in range(2_500)], [(0, short), (1, long), (2, long)])
     store.record(
-        1, came=2_503, made=0, seconds=1.5, facts={"mean": 4}, uses=[ask("a").key, ask("a").key], done=True
+        1,
+        came=2_503,
+        made=0,
+        kept=2_500,
+        dropped=3,
+        seconds=2,  # a whole number comes back from SQLite as 2.0, and its seal holds
+        facts={"mean": 4},
+        uses=[ask("a").key, ask("a").key],
+        done=True,
     )
     (record,) = store.steps()
-    assert record == (1, "judge", {"low": 0}, "mark", 2_503, 0, 1.5, {"mean": 4}, True)
+    assert record == (1, "judge", {"low": 0}, "mark", 2_503, 0, 2.0, {"mean": 4}, True)
     assert [row.instruction for row in store.samples(1)] == [f"row {i}" for i in range(2_500)]
     assert [row.instruction for row in store.samples(1, first=999, count=3)] == [
         "row 999",
