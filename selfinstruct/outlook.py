@@ -62,27 +62,18 @@ NONE = Range.exactly(0)
 class Measured:
     """What a step was seen to do: in a pilot, in this run, in an earlier one.
 
-    All figures are totals over the same `calls` answers and the rows that these were about. `paid` counts the attempts
-    that were billed for them, so that paid / calls is how often an answer is paid for; tokens are those of all paid
-    attempts, `output_tokens` with the hidden reasoning. `seconds` is the sum of the answers' latencies. `spread` is the
-    standard deviation of the cost of one call about what its rows (for steps that make rows: those kept; else one a
-    call) cost on average, as a share of the mean cost of a call; None where it is not known. `inside` says that these
-    answers are on file here, and will be part of what the step uses.
+    All figures are totals over the same `calls` answers and the rows that these were about; `output_tokens` has the
+    hidden reasoning in it, `seconds` is the sum of the answers' latencies. `source` is for people.
     """
 
     source: str
     calls: int
-    paid: int
     came: int
     made: int
     kept: int
     input_tokens: int
     output_tokens: int
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
     seconds: float = 0.0
-    spread: float | None = None
-    inside: bool = False
 
 
 @dataclass(frozen=True)

@@ -30,17 +30,20 @@ def _check(place: Place, *, by: RoleName, **_: Any) -> None:
 
 
 def _forecast(
-    outlook: Outlook, *, by: RoleName, system: str | None, again: bool, max_tokens: int | None, **_: Any
+    outlook: Outlook, *, by: RoleName, system: str | None, again: bool, max_tokens: int | None, draws: int, **_: Any
 ) -> Estimate:
     rows = outlook.rows
-    limit = longest_answer(outlook.place.role(by), max_tokens)
+    role = outlook.place.role(by)
+    limit = longest_answer(role, max_tokens)
     written = ANSWER if limit is None else min(ANSWER, limit)
     before = tokens(system or "") + rows.tokens
     share = 1.0 if again else rows.waiting
-    calls = rows.count.times(share, share, 1 if share else 0)
-    most = calls.ceiling
-    asked = None if rows.most is None or most is None else rows.most + most * most_tokens(system or "")
-    answers = None if limit is None else limit * READ_AGAIN
+    most = rows.count.ceiling if share else 0  # rows that may be asked
+    calls = rows.count.times(share, share, draws if share else 0)
+    # a cut answer is drawn again with twice the room, but for a room that the role's `params` set
+    all_draws = None if limit is None else limit * (draws if "max_tokens" in role.params else 2**draws - 1)
+    asked = 0 if not share else None if rows.most is None or most is None else rows.most + most * most_tokens(system or "")
+    answers = None if all_draws is None else all_draws * READ_AGAIN
     return Estimate(
         Rows(
             count=rows.count.times(GOOD_CASE, 1, 1),
@@ -54,9 +57,9 @@ def _forecast(
         ),
         calls=calls,
         input_tokens=Range(
-            round(calls.low * before * GOOD_CASE), calls.expected * before, asked if share else 0
+            round(calls.low * before * GOOD_CASE), calls.expected * before, None if asked is None else asked * draws
         ),
-        output_tokens=calls.times(written * GOOD_CASE, written, limit),
+        output_tokens=rows.count.times(share * written * GOOD_CASE, share * written, all_draws if share else 0),
         role=by,
         source=f"one call a row{'' if again else ' that waits for an answer'}; {written} tokens an answer (assumption)",
     )
