@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -124,6 +125,17 @@ def _told(debug: bool) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
+def _warn(text: str) -> None:
+    from selfinstruct.screen import safe
+
+    err.print(Text.assemble(("warning: ", "bold yellow"), safe(text)))
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first one above it that is there."""
+    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+
+
 def _print_error(error: SelfInstructError) -> None:
     from selfinstruct.screen import safe
 
@@ -178,7 +190,7 @@ def run(
             outcome = pipelines.run(loaded, folder, fresh=fresh, watch=watch)
         _summary(folder)
         for text in screen.warnings(outcome.funnel):
-            err.print(Text.assemble(("warning: ", "bold yellow"), screen.safe(text)))
+            _warn(text)
 
 
 @contextmanager
@@ -295,15 +307,26 @@ def plan(
         from selfinstruct import pipeline as pipelines
         from selfinstruct import plan as plans
         from selfinstruct import pricing, screen
+        from selfinstruct.outlook import READ_AGAIN
+        from selfinstruct.run import ATTEMPTS
 
         loaded, folder = _load(pipeline, sets, limit, budget, to)
         place = loaded.place(folder)
         rows = plans.plan(loaded, place)
         _draw(screen.plan(rows))
         _say_filed(folder)
+        if any(row.asks for row in rows):
+            _say(
+                f"ceiling: every answer as long as it may be, and every call paid for {ATTEMPTS} times;"
+                f" a text takes {READ_AGAIN} times the tokens that another model wrote it in"
+            )
+            seconds, size = sum(row.seconds for row in rows), sum(row.bytes for row in rows)
+            _say(f"time: about {screen.clock(seconds)}; disk: about {screen.size(size)}")
+            if size > (free := shutil.disk_usage(_nearest(folder)).free):
+                _warn(f"{folder}: only {screen.size(free)} are free there")
         if any(row.expected_nano for row in rows):
             _say(pricing.aged(date.today()) or f"prices are of {pricing.as_of()}")
-        if any(row.expected_nano is None for row in rows):
+        if not all(row.priced for row in rows):
             _say(
                 "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
             )

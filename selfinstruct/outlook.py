@@ -8,8 +8,12 @@ from typing import Any, Self
 from selfinstruct.run import Place, Role
 
 CHARS_PER_TOKEN = 4.89  # mean over the rows of Alpaca with a GPT-4 tokenizer
-GOOD_CASE = 0.5  # the low figures: half of the tokens expected, and half of the rows pass a filter (assumption)
-READ_AGAIN = 2  # at the ceiling a text takes so many times the tokens that another model wrote it in (assumption)
+GOOD_CASE = (
+    0.5  # the low figures: half of the tokens expected, and half of the rows pass a filter (assumption)
+)
+READ_AGAIN = (
+    2  # at the ceiling a text takes so many times the tokens that another model wrote it in (assumption)
+)
 PER_TEXT = 16  # tokens around a message, at the ceiling; what a budget reserves, too
 
 

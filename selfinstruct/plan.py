@@ -16,7 +16,9 @@ from selfinstruct.teachers import Usage
 LATENCY = 0.5  # seconds until an answer begins, and
 PACE = 80  # tokens a second from then on (assumptions, where no answer was timed)
 OURS = 0.0003  # seconds of this program's own work for an answer, measured: docs/performance.md
-ROW_BYTES = 900  # of one row of Alpaca's size in a run's file, measured: docs/performance.md, "Cleaning a set"
+ROW_BYTES = (
+    900  # of one row of Alpaca's size in a run's file, measured: docs/performance.md, "Cleaning a set"
+)
 
 
 @dataclass(frozen=True)
@@ -40,20 +42,21 @@ class PlanRow:
     bytes: int = 0
 
     @property
-    def ceiling_input(self) -> int | None:
-        """Input tokens at the most, every call tried as often as it may be."""
-        most = self.estimate.input_tokens.ceiling
-        return None if most is None else most * ATTEMPTS
+    def asks(self) -> bool:
+        """Whether there is anything that it may ask."""
+        return self.estimate.calls != NONE
 
     @property
-    def ceiling_output(self) -> int | None:
-        most = self.estimate.output_tokens.ceiling
-        return None if most is None else most * ATTEMPTS
+    def input_tokens(self) -> Range:
+        """With a ceiling at which every call is tried as often as it may be."""
+        return self.estimate.input_tokens.times(1, 1, ATTEMPTS)
+
+    @property
+    def output_tokens(self) -> Range:
+        return self.estimate.output_tokens.times(1, 1, ATTEMPTS)
 
 
-def plan(
-    pipeline: Pipeline, place: Place, measured: Mapping[int, Measured] | None = None
-) -> list[PlanRow]:
+def plan(pipeline: Pipeline, place: Place, measured: Mapping[int, Measured] | None = None) -> list[PlanRow]:
     """Estimate what every step has still to do at `place`. `measured` maps a step's place in the list to what it was
     seen to do, and beats all else; then comes what is on file in the run's folder, then what is assumed. A step that
     is done, and that nothing has changed for, has nothing left to do.

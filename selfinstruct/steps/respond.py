@@ -30,7 +30,14 @@ def _check(place: Place, *, by: RoleName, **_: Any) -> None:
 
 
 def _forecast(
-    outlook: Outlook, *, by: RoleName, system: str | None, again: bool, max_tokens: int | None, draws: int, **_: Any
+    outlook: Outlook,
+    *,
+    by: RoleName,
+    system: str | None,
+    again: bool,
+    max_tokens: int | None,
+    draws: int,
+    **_: Any,
 ) -> Estimate:
     rows = outlook.rows
     role = outlook.place.role(by)
@@ -42,7 +49,13 @@ def _forecast(
     calls = rows.count.times(share, share, draws if share else 0)
     # a cut answer is drawn again with twice the room, but for a room that the role's `params` set
     all_draws = None if limit is None else limit * (draws if "max_tokens" in role.params else 2**draws - 1)
-    asked = 0 if not share else None if rows.most is None or most is None else rows.most + most * most_tokens(system or "")
+    asked = (
+        0
+        if not share
+        else None
+        if rows.most is None or most is None
+        else rows.most + most * most_tokens(system or "")
+    )
     answers = None if all_draws is None else all_draws * READ_AGAIN
     return Estimate(
         Rows(
@@ -57,9 +70,13 @@ def _forecast(
         ),
         calls=calls,
         input_tokens=Range(
-            round(calls.low * before * GOOD_CASE), calls.expected * before, None if asked is None else asked * draws
+            round(calls.low * before * GOOD_CASE),
+            calls.expected * before,
+            None if asked is None else asked * draws,
         ),
-        output_tokens=rows.count.times(share * written * GOOD_CASE, share * written, all_draws if share else 0),
+        output_tokens=rows.count.times(
+            share * written * GOOD_CASE, share * written, all_draws if share else 0
+        ),
         role=by,
         source=f"one call a row{'' if again else ' that waits for an answer'}; {written} tokens an answer (assumption)",
     )
