@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from selfinstruct.funnel import Funnel, StepRow
 from selfinstruct.outlook import GOOD_CASE, NONE, Estimate, Measured, Outlook, Range, Rows
 from selfinstruct.pipeline import Pipeline
 from selfinstruct.pricing import Price, cost, worst
+from selfinstruct.priors import key
 from selfinstruct.run import ATTEMPTS, Place, Role
 from selfinstruct.store import FILE, Store
 from selfinstruct.teachers import Usage
@@ -56,10 +58,16 @@ class PlanRow:
         return self.estimate.output_tokens.times(1, 1, ATTEMPTS)
 
 
-def plan(pipeline: Pipeline, place: Place, measured: Mapping[int, Measured] | None = None) -> list[PlanRow]:
+def plan(
+    pipeline: Pipeline,
+    place: Place,
+    measured: Mapping[int, Measured] | None = None,
+    prior: Mapping[str, Measured] | None = None,
+) -> list[PlanRow]:
     """Estimate what every step has still to do at `place`. `measured` maps a step's place in the list to what it was
-    seen to do, and beats all else; then comes what is on file in the run's folder, then what is assumed. A step that
-    is done, and that nothing has changed for, has nothing left to do.
+    seen to do, and beats all else; then comes what is on file in the run's folder, then what earlier runs came to
+    (`prior`, as priors.load gives it), then what is assumed. A step that is done, and that nothing has changed for,
+    has nothing left to do.
     """
     out = place.dir
     earlier: dict[int, tuple[StepRow, str, float]] = {}
@@ -77,6 +85,13 @@ def plan(pipeline: Pipeline, place: Place, measured: Mapping[int, Measured] | No
         found = (measured or {}).get(n)
         if found is None and before is not None and before.name == each.name:
             found = seen(before, latency)
+        if found is None and prior and estimate.calls != NONE:
+            found = prior.get(key(each, place, estimate.role))
+            if (
+                found is not None and not found.made
+            ):  # how long the rows are is known better from those that come now
+                each_input = estimate.input_tokens.expected / max(estimate.calls.expected, 1)
+                found = replace(found, input_tokens=round(each_input * found.calls))
         if before is not None and mark == was:
             kept = replace(estimate.rows, count=Range.exactly(before.kept))
             estimate = Estimate(kept, source="done in the run here")
@@ -86,6 +101,25 @@ def plan(pipeline: Pipeline, place: Place, measured: Mapping[int, Measured] | No
         rows.append(_priced(n, each.name, estimate, place, found))
         outlook = Outlook(place, estimate.rows)
     return rows
+
+
+def fact(rows: Sequence[PlanRow], marks: Sequence[str], before: Any = None) -> list[dict[str, Any]]:
+    """The plan as a JSON value for the run's file. `marks` are the steps' fingerprints; `before` is what was kept at an
+    earlier start: where a step is still the same, the plan that it began with stands.
+    """
+    kept = {(row["name"], row["mark"]): row for row in before or ()}
+    return [
+        kept.get((row.name, mark))
+        or {
+            "name": row.name,
+            "mark": mark,
+            "rows": row.estimate.rows.count.expected,
+            "calls": row.estimate.calls.expected,
+            "tokens": row.estimate.input_tokens.expected + row.estimate.output_tokens.expected,
+            "cost": row.expected_nano,
+        }
+        for row, mark in zip(rows, marks, strict=True)
+    ]
 
 
 def seen(row: StepRow, seconds: float) -> Measured:

@@ -2,7 +2,7 @@
 
 The file is `selfinstruct/priors.json` in $XDG_STATE_HOME, by default ~/.local/state. A step's figures are found again
 by a digest of its name, its options, its model with its parameters, and the prompts. Without the file, or with one
-that can't be read, plans rest on assumptions.
+that can't be read, plans do without it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from selfinstruct.formats.files import atomic
 from selfinstruct.outlook import Measured
@@ -25,6 +27,7 @@ from selfinstruct.step import Step
 FORMAT = 1
 _SIZE = ("n", "limit", "window", "patience", "max_unscored")  # options that change how much, not what
 _FIGURES = ("calls", "came", "made", "kept", "input_tokens", "output_tokens")
+_DAMAGE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 _log = logging.getLogger("selfinstruct")
 
 
@@ -42,7 +45,7 @@ def key(step: Step, place: Place, role: str) -> str:
 
 
 def load() -> dict[str, Measured]:
-    """All that is kept. A file that can't be read, or holds something else, is left alone, with one warning."""
+    """All that is kept. A file that can't be read, or holds something else, counts for nothing, with one warning."""
     path = file()
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -51,8 +54,8 @@ def load() -> dict[str, Measured]:
         return {name: _measured(figures) for name, figures in found["steps"].items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        _log.warning("%s: left alone, for it can't be used (%s); plans rest on assumptions", path, error)
+    except _DAMAGE as error:
+        _log.warning("%s: can't be used (%s); the plan does without it", path, error)
         return {}
 
 
@@ -66,26 +69,35 @@ def _measured(figures: Any) -> Measured:
 
 
 def keep(found: Mapping[str, Measured], today: date) -> None:
-    """Add what was measured; the newest figures of a step stay. Where that can't be written, a warning says so."""
+    """Add what was measured; the newest figures of a step stay. A damaged file is replaced, one of a newer version left
+    alone. Where nothing can be written, a warning says so.
+    """
     path = file()
     try:
-        steps = json.loads(path.read_text(encoding="utf-8"))["steps"]
-        steps = {name: asdict(_measured(row)) | {"day": row["day"]} for name, row in steps.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        steps = {}
-    for name, measured in found.items():
-        steps[name] = asdict(measured) | {"day": today.isoformat()}
-    for row in steps.values():
-        row.pop("source", None)
-    try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with atomic(path) as opened:
-            os.fchmod(opened.fileno(), 0o600)
-            opened.write(json.dumps({"format": FORMAT, "steps": steps}).encode("utf-8"))
-    except OSError as error:
-        _log.warning("%s: can't be written (%s); the next plan won't know this run", path, error.strerror)
+        with FileLock(path.with_name("lock"), timeout=5):
+            steps = _rows(path)
+            if steps is None:
+                return
+            for name, measured in found.items():
+                row = asdict(measured) | {"day": today.isoformat()}
+                del row["source"]
+                steps[name] = row
+            with atomic(path) as opened:
+                os.chmod(opened.fileno(), 0o600)
+                opened.write(json.dumps({"format": FORMAT, "steps": steps}).encode("utf-8"))
+    except (OSError, Timeout) as error:
+        _log.warning("%s: can't be written (%s); the next plan won't know this run", path, error)
 
 
-def apply(measured: Measured, input_tokens: int) -> Measured:
-    """For a step that asks about rows: their length is known better from the rows that come now."""
-    return replace(measured, input_tokens=input_tokens)
+def _rows(path: Path) -> dict[str, Any] | None:
+    """The sound rows of the file as they stand there; None where a newer version wrote it."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found["format"], int) and found["format"] > FORMAT:
+            return None
+        for row in found["steps"].values():
+            _measured(row)
+        return dict(found["steps"])
+    except _DAMAGE:
+        return {}

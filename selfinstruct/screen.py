@@ -20,6 +20,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from selfinstruct.actual import Compared
 from selfinstruct.budget import dollars
 from selfinstruct.funnel import Funnel
 from selfinstruct.outlook import NONE, Range
@@ -339,6 +340,20 @@ def plan(rows: Sequence[PlanRow]) -> RenderableType:
     if sources:
         parts += [Text("where the figures come from", style="bold"), Pairs(sources, style=""), Text()]
     return Group(*parts)
+
+
+def compared(rows: Sequence[Compared]) -> RenderableType:
+    """What was planned beside what came of it, of each step that asks."""
+    figures = Figures(("planned", "actual", "ratio"))
+    for row in rows:
+        figures.add(Text(row.name if row.done else f"{row.name} (not finished)", style="bold"))
+        for name, actual in row.actual.items():
+            planned = row.planned[name]
+            say = {"tokens": short, "cost": dollars}.get(name, number)
+            cells = [say(value) or "0" if value is not None else "unpriced" for value in (planned, actual)]
+            ratio = f"{actual / planned:.2f}" if planned and actual is not None else ""
+            figures.add(Text(f"  {name}"), (*cells, ratio))
+    return Group(Text("plan against actual", style="bold"), figures, Text())
 
 
 def _said(row: PlanRow) -> str:
