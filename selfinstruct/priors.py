@@ -84,7 +84,7 @@ def keep(found: Mapping[str, Measured], today: date) -> None:
                 del row["source"]
                 steps[name] = row
             with atomic(path) as opened:
-                os.chmod(opened.fileno(), 0o600)
+                os.chmod(opened.fileno(), 0o600)  # noqa: PTH101 (it has no name yet)
                 opened.write(json.dumps({"format": FORMAT, "steps": steps}).encode("utf-8"))
     except (OSError, Timeout) as error:
         _log.warning("%s: can't be written (%s); the next plan won't know this run", path, error)
@@ -99,5 +99,9 @@ def _rows(path: Path) -> dict[str, Any] | None:
         for row in found["steps"].values():
             _measured(row)
         return dict(found["steps"])
+    except FileNotFoundError:
+        return {}
+    except OSError:
+        raise
     except _DAMAGE:
         return {}
