@@ -8,7 +8,8 @@ from typing import Any, Self
 from selfinstruct.run import Place, Role
 
 CHARS_PER_TOKEN = 4.89  # mean over the rows of Alpaca with a GPT-4 tokenizer
-GOOD_CASE = (
+SHORT = 0.25  # of the tokens expected, in a good case (assumption)
+PASS = 0.5  # of the rows that come to a filter, in a good case (assumption)
     0.5  # the low figures: half of the tokens expected, and half of the rows pass a filter (assumption)
 )
 READ_AGAIN = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from selfinstruct.funnel import Funnel, StepRow
-from selfinstruct.outlook import GOOD_CASE, NONE, Estimate, Measured, Outlook, Range, Rows
+from selfinstruct.outlook import NONE, SHORT, Estimate, Measured, Outlook, Range, Rows
 from selfinstruct.pipeline import Pipeline
 from selfinstruct.pricing import Price, cost, worst
 from selfinstruct.priors import key
@@ -155,7 +155,7 @@ def _corrected(estimate: Estimate, coming: Rows, found: Measured) -> Estimate:
 def _around(expected: int, assumed: Range) -> Range:
     """What is expected now; the good case is never above it, and the ceiling never below."""
     ceiling = None if assumed.ceiling is None else max(assumed.ceiling, expected)
-    return Range(min(assumed.low, round(expected * GOOD_CASE)), expected, ceiling)
+    return Range(min(assumed.low, round(expected * SHORT)), expected, ceiling)
 
 
 def _priced(n: int, name: str, estimate: Estimate, place: Place, found: Measured | None) -> PlanRow:

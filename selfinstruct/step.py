@@ -17,7 +17,7 @@ from typing import Annotated, Any, Concatenate, ParamSpec, cast, get_type_hints,
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from selfinstruct.errors import ConfigError, nearest
-from selfinstruct.outlook import GOOD_CASE, Estimate, Outlook
+from selfinstruct.outlook import PASS, Estimate, Outlook
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample, digest
 
@@ -119,7 +119,7 @@ class Step:
     def forecast(self, outlook: Outlook) -> Estimate:
         if self.type.forecast is None:
             if self.type.filters:
-                count = outlook.rows.count.times(GOOD_CASE, 1, 1)
+                count = outlook.rows.count.times(PASS, 1, 1)
                 return Estimate(
                     replace(outlook.rows, count=count), source="all rows pass; low: half (assumption)"
                 )

@@ -11,9 +11,9 @@ from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
 from selfinstruct.heuristics import instruction_fault
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import (
-    GOOD_CASE,
     PER_TEXT,
     READ_AGAIN,
+    SHORT,
     Estimate,
     Outlook,
     Range,
@@ -93,15 +93,20 @@ def _forecast(
     frame = _frame(outlook.place, "json" if as_json else "blocks", examples, language)
     shown = sum(tokens(message.content) for message in frame) + examples * seeds.tokens
     most = sum(most_tokens(message.content) for message in frame) + most_tokens(canonical(SCHEMA)) * as_json
-    widest = None if seeds.longest is None else most + examples * (2 * seeds.longest + PER_TEXT)
+    # in JSON a byte may be written as \\u0000
+    widest = (
+        None
+        if seeds.longest is None
+        else most + examples * (seeds.longest * (6 if as_json else 1) + PER_TEXT)
+    )
     limit = longest_answer(role, int((PAPER if fidelity == "paper" else FIXED)["max_tokens"]))  # type: ignore[call-overload]
     written = new * TASK if limit is None else min(new * TASK, limit)
     longest = None if limit is None else limit * READ_AGAIN
     return Estimate(
         Rows(Range.exactly(n), 73, longest, None if longest is None else n * longest),
         calls=calls,
-        input_tokens=calls.times(shown * GOOD_CASE, shown, widest),
-        output_tokens=calls.times(written * GOOD_CASE, written, limit),
+        input_tokens=calls.times(shown * SHORT, shown, widest),
+        output_tokens=calls.times(written * SHORT, written, limit),
         source=f"prompt measured; {ACCEPTED:.0%} of {new} tasks a call are kept, {TASK} tokens each (Alpaca's figures)",
         assumes=f"one new task in {patience} calls (`patience`)",
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
-from selfinstruct.outlook import GOOD_CASE, Estimate, Outlook, Range, longest_answer, most_tokens, tokens
+from selfinstruct.outlook import PASS, SHORT, Estimate, Outlook, Range, longest_answer, most_tokens, tokens
 from selfinstruct.parse import usable, verdict
 from selfinstruct.run import Place, RoleName, Run
 from selfinstruct.sample import Message, Sample, canonical
@@ -59,17 +59,17 @@ def _forecast(
     most = sum(most_tokens(message.content) for message in frame) + most_tokens(canonical(SCHEMA))
     limit = longest_answer(outlook.place.role(by), max_tokens)
     verdict = VERDICT if limit is None else min(VERDICT, limit)
-    few = GOOD_CASE if min_score is not None else 1
+    few = PASS if min_score is not None else 1
     ceiling = rows.count.ceiling
     return Estimate(
         replace(rows, count=rows.count.times(few, 1, 1)),
         calls=rows.count,
         input_tokens=Range(
-            round(rows.count.low * (fixed + rows.tokens * GOOD_CASE)),
+            round(rows.count.low * (fixed + rows.tokens * SHORT)),
             rows.count.expected * (fixed + rows.tokens),
             None if ceiling is None or rows.most is None else ceiling * most + rows.most,
         ),
-        output_tokens=rows.count.times(verdict * GOOD_CASE, verdict, limit),
+        output_tokens=rows.count.times(verdict * SHORT, verdict, limit),
         role=by,
         source=f"one call a row; prompt measured, {verdict} tokens a verdict (assumption)",
     )

@@ -12,7 +12,7 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.formats.files import atomic
 from selfinstruct.novelty import NoveltyIndex, clusters
 from selfinstruct.novelty import report as pages
-from selfinstruct.outlook import GOOD_CASE, Estimate, Outlook
+from selfinstruct.outlook import PASS, Estimate, Outlook
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample
 from selfinstruct.step import Samples, step
@@ -42,7 +42,7 @@ def _intact(place: Place, facts: Mapping[str, Any], **_: Any) -> bool:
 
 
 def _forecast(outlook: Outlook, **_: Any) -> Estimate:
-    count = outlook.rows.count.times(GOOD_CASE, 1, 1)
+    count = outlook.rows.count.times(PASS, 1, 1)
     return Estimate(replace(outlook.rows, count=count), source="all rows are new; low: half (assumption)")
 
 

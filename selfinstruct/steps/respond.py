@@ -6,8 +6,9 @@ from typing import Any
 
 from selfinstruct.errors import ParseError
 from selfinstruct.outlook import (
-    GOOD_CASE,
+    PASS,
     READ_AGAIN,
+    SHORT,
     Estimate,
     Outlook,
     Range,
@@ -59,7 +60,7 @@ def _forecast(
     answers = None if all_draws is None else all_draws * READ_AGAIN
     return Estimate(
         Rows(
-            count=rows.count.times(GOOD_CASE, 1, 1),
+            count=rows.count.times(PASS, 1, 1),
             tokens=round(before + share * written),
             longest=None
             if rows.longest is None or answers is None
@@ -70,13 +71,11 @@ def _forecast(
         ),
         calls=calls,
         input_tokens=Range(
-            round(calls.low * before * GOOD_CASE),
+            round(calls.low * before * SHORT),
             calls.expected * before,
             None if asked is None else asked * draws,
         ),
-        output_tokens=rows.count.times(
-            share * written * GOOD_CASE, share * written, all_draws if share else 0
-        ),
+        output_tokens=rows.count.times(share * written * SHORT, share * written, all_draws if share else 0),
         role=by,
         source=f"one call a row{'' if again else ' that waits for an answer'}; {written} tokens an answer (assumption)",
     )
