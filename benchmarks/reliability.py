@@ -1,4 +1,4 @@
-"""What a run survives, at full size: the trials of tests/chaos, a line each. The disk has a script of its own (disk.py).
+"""What a run survives, at full size: the trials of tests/chaos, a line each. disk.py does the same for the disk.
 
     python benchmarks/reliability.py [--only R1 R3 R6 ...] [--kills 200] [--rows 300]
 
@@ -61,7 +61,9 @@ def r7(folder: Path, options: argparse.Namespace) -> str:
 def r8(folder: Path, options: argparse.Namespace) -> str:
     faults = {"hang": 0.025, "loris": 0.025}
     found = trials.faulty(folder / "run", options.rows, faults, seed=4, timeout=2.0)
-    return f"5 % hang or drip, 2 s allowed: {found.good} of {found.rows} good, the last attempt ended {found.latest:+.2f} s"
+    return (
+        f"5 % hang or drip, 2 s allowed: {found.good} of {found.rows} good, latest end {found.latest:+.2f} s"
+    )
 
 
 def r9(folder: Path, options: argparse.Namespace) -> str:

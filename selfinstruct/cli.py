@@ -401,7 +401,9 @@ def show(
     folder: RunFolder,
     drops: Annotated[
         str | None,
-        typer.Option(metavar="STEP", help="print the rows that it dropped as JSON lines", show_default=False),
+        typer.Option(
+            metavar="STEP", help="print the rows that it dropped as JSON lines, or `all`", show_default=False
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:
@@ -417,9 +419,14 @@ def show(
                 _say(f"{found.pipeline} in {folder}, by selfinstruct {found.version}")
                 _summary(folder)
                 return
-            for drop in store.drops(_number(found, drops)):
-                row = drop.sample if isinstance(drop.sample, str) else drop.sample.to_row()
-                sys.stdout.write(screen.as_line({"reason": drop.reason, **drop.detail, "row": row}) + "\n")
+            places = [row.n for row in found.steps] if drops == "all" else [_number(found, drops)]
+            for place in places:
+                name = found.steps[place].name
+                for drop in store.drops(place):
+                    sample = drop.sample
+                    row, id = (sample, None) if isinstance(sample, str) else (sample.to_row(), sample.id)
+                    told = {"step": name, "id": id, "reason": drop.reason, **drop.detail, "row": row}
+                    sys.stdout.write(screen.as_line(told) + "\n")
 
 
 def _number(found: Funnel, step: str) -> int:
@@ -454,6 +461,26 @@ def look(
 
         with Store.read(folder) as store:
             _draw(looking.sight(store, _number(Funnel.of(store), step), row, dropped=dropped))
+
+
+@app.command()
+def why(
+    folder: RunFolder,
+    id: Annotated[
+        str,
+        typer.Argument(
+            metavar="ID", help="a row's id, or how it begins (4 digits or more)", show_default=False
+        ),
+    ],
+    debug: Debug = False,
+) -> None:
+    """Tell why a row was kept or dropped: its way through the steps, with rule, value and threshold."""
+    with _told(debug):
+        from selfinstruct import why as whys
+        from selfinstruct.store import Store
+
+        with Store.read(folder) as store:
+            _draw(whys.story(store, id))
 
 
 @app.command()

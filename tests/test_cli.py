@@ -26,7 +26,20 @@ from selfinstruct.store import Store
 from selfinstruct.teachers.offline import OfflineTeacher
 
 SEEDS = ROOT / "seeds" / "seed_tasks.jsonl"
-COMMANDS = ("run", "plan", "show", "look", "check", "repair", "steps", "prompts", "init", "doctor", "schema")
+COMMANDS = (
+    "run",
+    "plan",
+    "show",
+    "look",
+    "why",
+    "check",
+    "repair",
+    "steps",
+    "prompts",
+    "init",
+    "doctor",
+    "schema",
+)
 CANARY = "sk-canary-7f3a9c51e2"
 
 

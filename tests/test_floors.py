@@ -26,7 +26,7 @@ FLOORS = (
     "pipeline reference",
     "document plan starter doctor",
     "screen",
-    "look",
+    "look why",
     "cli",
     "__main__",
 )

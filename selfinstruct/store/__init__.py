@@ -25,10 +25,10 @@ from selfinstruct.sample import Sample, digest
 from selfinstruct.store import layout
 from selfinstruct.store.layout import ATTEMPTS, DROPS, ROWS, STEPS, insert, seal, sealed
 from selfinstruct.store.lock import Lock
-from selfinstruct.store.records import Attempt, Booked, Drop, Filed, Settled, Spent, StepRecord
+from selfinstruct.store.records import Attempt, Booked, Drop, Filed, Settled, Spent, Station, StepRecord
 from selfinstruct.teachers import Completion, Request, Usage
 
-__all__ = ["FILE", "Attempt", "Booked", "Drop", "Filed", "Settled", "Spent", "StepRecord", "Store"]
+__all__ = ["FILE", "Attempt", "Booked", "Drop", "Filed", "Settled", "Spent", "Station", "StepRecord", "Store"]
 
 FILE = "run.db"
 _PAGE = 1_000  # rows read at a time
@@ -465,6 +465,27 @@ class Store:
                     why, json.loads(detail), value if isinstance(value, str) else Sample.from_row(value)
                 )
             first = pos + 1
+
+    def trail(self, prefix: str) -> list[Station]:
+        """Where the rows were seen whose id begins with `prefix`, in the order of the steps."""
+        return self._stations("id >= ? AND id < ?", (prefix, prefix + "g"))
+
+    def holding(self, text: str, after: int = -1) -> list[Station]:
+        """The rows of steps behind `after` in whose content or lineage the text stands. Reads them all."""
+        return self._stations("n > ? AND instr(sample, ?)", (after, json.dumps(text)[1:-1]))
+
+    def _stations(self, where: str, values: Sequence[Any]) -> list[Station]:
+        found = []
+        for row in self._all(f"SELECT {', '.join(ROWS)}, seal FROM rows WHERE {where}", values):  # noqa: S608
+            n, pos, id, sample = self._whole("rows", row)
+            found.append(Station(n, pos, id, Sample.from_row(json.loads(sample)), None))
+        for row in self._all(f"SELECT {', '.join(DROPS)}, seal FROM drops WHERE {where}", values):  # noqa: S608
+            n, pos, id, reason, detail, text = self._whole("drops", row)
+            value = json.loads(text)
+            if not isinstance(value, str):  # a text that never became a row
+                sample = Sample.from_row(value)
+                found.append(Station(n, pos, id, sample, Drop(reason, json.loads(detail), sample)))
+        return sorted(found, key=lambda station: (station.n, station.drop is None, station.pos))
 
     # memos
 

@@ -55,6 +55,16 @@ class Drop(NamedTuple):
     sample: Sample | str
 
 
+class Station(NamedTuple):
+    """A row as step `n` kept it, or dropped it (`drop`)."""
+
+    n: int
+    pos: int
+    id: str
+    sample: Sample
+    drop: Drop | None
+
+
 class StepRecord(NamedTuple):
     n: int
     name: str
