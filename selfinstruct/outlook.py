@@ -10,11 +10,7 @@ from selfinstruct.run import Place, Role
 CHARS_PER_TOKEN = 4.89  # mean over the rows of Alpaca with a GPT-4 tokenizer
 SHORT = 0.25  # of the tokens expected, in a good case (assumption)
 PASS = 0.5  # of the rows that come to a filter, in a good case (assumption)
-    0.5  # the low figures: half of the tokens expected, and half of the rows pass a filter (assumption)
-)
-READ_AGAIN = (
-    2  # at the ceiling a text takes so many times the tokens that another model wrote it in (assumption)
-)
+READ_AGAIN = 2  # times the tokens that another model wrote a text in, at the ceiling (assumption)
 PER_TEXT = 16  # tokens around a message, at the ceiling; what a budget reserves, too
 
 

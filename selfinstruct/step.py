@@ -121,7 +121,7 @@ class Step:
             if self.type.filters:
                 count = outlook.rows.count.times(PASS, 1, 1)
                 return Estimate(
-                    replace(outlook.rows, count=count), source="all rows pass; low: half (assumption)"
+                    replace(outlook.rows, count=count), source="all rows pass; low: half of them (assumption)"
                 )
             if not self.type.module.startswith("selfinstruct."):
                 count = replace(outlook.rows.count, ceiling=None)

@@ -43,7 +43,9 @@ def _intact(place: Place, facts: Mapping[str, Any], **_: Any) -> bool:
 
 def _forecast(outlook: Outlook, **_: Any) -> Estimate:
     count = outlook.rows.count.times(PASS, 1, 1)
-    return Estimate(replace(outlook.rows, count=count), source="all rows are new; low: half (assumption)")
+    return Estimate(
+        replace(outlook.rows, count=count), source="all rows are new; low: half of them (assumption)"
+    )
 
 
 @step(check=_check, sees=_sees, intact=_intact, forecast=_forecast)
