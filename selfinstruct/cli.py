@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -24,9 +25,12 @@ from selfinstruct import __version__
 from selfinstruct.errors import ConfigError, SelfInstructError, StoreError, nearest
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from selfinstruct.funnel import Funnel
     from selfinstruct.pipeline import Event, Pipeline
-    from selfinstruct.run import Tally
+    from selfinstruct.plan import PlanRow
+    from selfinstruct.run import Role, Tally
 
 app = typer.Typer(
     help="From a few seed tasks to a trained, measured student: generate, deduplicate, judge, select, export, train.",
@@ -124,6 +128,17 @@ def _told(debug: bool) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
+def _warn(text: str) -> None:
+    from selfinstruct.screen import safe
+
+    err.print(Text.assemble(("warning: ", "bold yellow"), safe(text)))
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the first one above it that is there."""
+    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+
+
 def _print_error(error: SelfInstructError) -> None:
     from selfinstruct.screen import safe
 
@@ -174,11 +189,65 @@ def run(
         }
         said = ", ".join(f"{role} {model}" for role, model in models.items()) or "no teacher"
         _say(f"selfinstruct {__version__}: {loaded.name} ({said}) in {folder}")
+        planned, facts = _planned(loaded, folder)
         with _watching(names) as watch:
-            outcome = pipelines.run(loaded, folder, fresh=fresh, watch=watch)
+            outcome = pipelines.run(loaded, folder, fresh=fresh, watch=watch, facts=facts)
         _summary(folder)
+        _keep(loaded, folder, planned)
         for text in screen.warnings(outcome.funnel):
-            err.print(Text.assemble(("warning: ", "bold yellow"), screen.safe(text)))
+            _warn(text)
+
+
+def _planned(loaded: Pipeline, folder: Path) -> tuple[list[PlanRow], dict[str, Any]]:
+    """The plan that a run starts with, and the facts to be kept of it; warns of prices that are old."""
+    from datetime import date
+
+    from selfinstruct import plan as plans
+    from selfinstruct import priors
+    from selfinstruct.actual import FACT
+    from selfinstruct.store import FILE, Store
+
+    try:
+        place = loaded.place(folder)
+        rows = plans.plan(loaded, place, prior=priors.load())
+        before = None
+        if (folder / FILE).is_file():
+            with Store.read(folder) as store:
+                before = store.fact(FACT)
+        facts = {FACT: plans.fact(rows, loaded.fingerprints(place), before)}
+    except SelfInstructError:  # the run's own checks say it better
+        return [], {}
+    for warning in _old_prices(place.roles.values(), date.today()):
+        _warn(warning)
+    return rows, facts
+
+
+def _old_prices(roles: Iterable[Role], today: date) -> list[str]:
+    from selfinstruct import pricing
+
+    days = {role.price.day for role in roles if role.price is not None and role.price.day is not None}
+    return [warning for day in sorted(days) if (warning := pricing.aged(today, day))]
+
+
+def _keep(loaded: Pipeline, folder: Path, planned: list[PlanRow]) -> None:
+    """What the steps that asked came to, for the next plan."""
+    from datetime import date
+
+    from selfinstruct import plan as plans
+    from selfinstruct import priors
+    from selfinstruct.funnel import Funnel
+    from selfinstruct.store import Store
+
+    place = loaded.place(folder)
+    with Store.read(folder) as store:
+        done = {row.n: plans.seen(row, store.latency(row.n)) for row in Funnel.of(store).steps if row.calls}
+    found = {
+        priors.key(loaded.steps[row.n], place, row.estimate.role): done[row.n]
+        for row in planned
+        if row.asks and row.n in done
+    }
+    if found:
+        priors.keep(found, date.today())
 
 
 @contextmanager
@@ -248,12 +317,15 @@ def _plain(steps: int) -> Iterator[Any]:
 
 def _summary(folder: Path) -> None:
     from selfinstruct import screen
+    from selfinstruct.actual import FACT, compare
     from selfinstruct.funnel import Funnel
     from selfinstruct.store import Store
 
     with Store.read(folder) as store:
-        found, paid = Funnel.of(store), store.spent()
+        found, paid, planned = Funnel.of(store), store.spent(), store.fact(FACT)
     _draw(screen.funnel(found))
+    if rows := compare(planned, found):
+        _draw(screen.compared(rows))
     for row in found.steps:
         headline = row.facts.get("headline")
         if headline:
@@ -298,16 +370,29 @@ def plan(
 
         from selfinstruct import pipeline as pipelines
         from selfinstruct import plan as plans
-        from selfinstruct import pricing, screen
+        from selfinstruct import pricing, priors, screen
+        from selfinstruct.outlook import READ_AGAIN
+        from selfinstruct.run import ATTEMPTS
 
         loaded, folder = _load(pipeline, sets, limit, budget, to)
         place = loaded.place(folder)
-        rows = plans.plan(loaded, place)
+        rows = plans.plan(loaded, place, prior=priors.load())
         _draw(screen.plan(rows))
         _say_filed(folder)
+        if any(row.asks for row in rows):
+            _say(
+                f"ceiling: every answer as long as it may be, and every call paid for {ATTEMPTS} times;"
+                f" a text takes {READ_AGAIN} times the tokens that another model wrote it in"
+            )
+            seconds, size = sum(row.seconds for row in rows), sum(row.bytes for row in rows)
+            _say(f"time: about {screen.clock(seconds)}; disk: about {screen.size(size)}")
+            if size > (free := shutil.disk_usage(_nearest(folder)).free):
+                _warn(f"{folder}: only {screen.size(free)} are free there")
         if any(row.expected_nano for row in rows):
-            _say(pricing.aged(date.today()) or f"prices are of {pricing.as_of()}")
-        if any(row.expected_nano is None for row in rows):
+            old = _old_prices(place.roles.values(), date.today())
+            for said in old or [f"prices are of {pricing.as_of()}"]:
+                _say(said)
+        if not all(row.priced for row in rows):
             _say(
                 "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
             )

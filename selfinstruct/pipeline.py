@@ -17,6 +17,7 @@ from selfinstruct import __version__
 from selfinstruct.budget import Caps
 from selfinstruct.errors import ConfigError, DataError, SelfInstructError, StoreError, nearest
 from selfinstruct.funnel import Funnel
+from selfinstruct.pricing import own_table
 from selfinstruct.prompts import Prompts
 from selfinstruct.roles import cast
 from selfinstruct.run import Place, Run, Session, Tally
@@ -50,7 +51,8 @@ class Pipeline:
 
     def place(self, out: Path) -> Place:
         """Where it would run. Opens the teachers; sends nothing."""
-        return Place(out, self.beside, cast(self.models), Prompts(self.beside / "prompts"), self.seed)
+        roles = cast(self.models, own_table(self.beside))
+        return Place(out, self.beside, roles, Prompts(self.beside / "prompts"), self.seed)
 
     def fingerprints(self, place: Place) -> list[str]:
         """One per step; equal for the same pipeline written in YAML and in Python."""
@@ -111,9 +113,18 @@ def execute(
     return run(pipeline, Path(out), watch=watch)
 
 
-def run(pipeline: Pipeline, out: Path, *, fresh: bool = False, watch: Watch | None = None) -> Outcome:
-    """Check everything, then execute. `fresh` forgets the rows of an earlier run, never its completions."""
-    work = _run(pipeline, out, fresh, watch or (lambda event, tally: None))
+def run(
+    pipeline: Pipeline,
+    out: Path,
+    *,
+    fresh: bool = False,
+    watch: Watch | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Check everything, then execute. `fresh` forgets the rows of an earlier run, never its completions. `facts` are
+    JSON values to be kept in the run's file under their names, such as the plan that it started with.
+    """
+    work = _run(pipeline, out, fresh, watch or (lambda event, tally: None), facts or {})
     with _rarely_collected():
         try:
             asyncio.get_running_loop()
@@ -153,7 +164,7 @@ def _in_a_thread(work: Coroutine[Any, Any, Outcome]) -> Outcome:
             raise  # once what is in flight has landed: leaving the block waits for the thread
 
 
-async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch) -> Outcome:
+async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch, facts: Mapping[str, Any]) -> Outcome:
     place = pipeline.place(out)
     try:
         check(pipeline, place)
@@ -163,6 +174,8 @@ async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch) -> Outc
             if fresh:
                 store.forget_from(0)
             store.set_fact("pipeline", _about(pipeline, place))
+            for name, fact in facts.items():
+                store.set_fact(name, fact)
             session = Session.under(Caps.of(pipeline.budget), place, store)
             try:
                 for n, mark in enumerate(marks):

@@ -281,7 +281,7 @@ def test_plan_shows_the_table_before_it_refuses() -> None:
     """Without a key the figures can be seen all the same."""
     said = do("plan", pipeline(SMALL.replace("offline", "openai/gpt-5-mini")))
     assert said.code == 2
-    assert re.search(r"^alpaca +20 ", said.out, re.MULTILINE)
+    assert re.search(r"^alpaca *\n  rows +20 +20 +20$", said.out, re.MULTILINE)
     assert "prices are of" in said.out
     assert "OPENAI_API_KEY is not set" in said.err
 
@@ -710,7 +710,8 @@ def test_an_error_cannot_steer_it_either() -> None:
 def test_a_terminal_that_knows_only_ascii_is_no_reason_to_fail(ran: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "selfinstruct", "show", str(ran)],
-        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"},
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"}
+        | {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]},
         capture_output=True,
         check=False,
     )
