@@ -362,12 +362,23 @@ def plan(
     sets: Set = [],  # noqa: B006
     limit: Limit = None,
     budget: Cap = [],  # noqa: B006
+    requests: Annotated[
+        int | None,
+        typer.Option(
+            "--pilot",
+            min=1,
+            metavar="REQUESTS",
+            help="pay for at most so many requests first, and plan by their answers; the run uses them",
+            show_default=False,
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Check everything, print calls, tokens and cost; sends nothing."""
+    """Check everything, print calls, tokens and cost; sends nothing but what --pilot allows."""
     with _told(debug):
         from datetime import date
 
+        from selfinstruct import pilot as pilots
         from selfinstruct import pipeline as pipelines
         from selfinstruct import plan as plans
         from selfinstruct import pricing, priors, screen
@@ -376,7 +387,12 @@ def plan(
 
         loaded, folder = _load(pipeline, sets, limit, budget, to)
         place = loaded.place(folder)
-        rows = plans.plan(loaded, place, prior=priors.load())
+        if requests is None:
+            found, rows = None, plans.plan(loaded, place, prior=priors.load())
+        else:
+            pipelines.check(loaded, place)
+            found = pilots.pilot(loaded, place, requests)
+            rows = list(found.rows)
         _draw(screen.plan(rows))
         _say_filed(folder)
         if any(row.asks for row in rows):
@@ -396,6 +412,9 @@ def plan(
             _say(
                 "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
             )
+        if found is not None:
+            _say(Text.assemble(("pilot: ", "bold"), screen.pilot(found)))
+            return
         pipelines.check(loaded, place)
         _say("everything that can be checked is in order; nothing was sent")
 

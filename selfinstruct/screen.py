@@ -24,6 +24,7 @@ from selfinstruct.actual import Compared
 from selfinstruct.budget import dollars
 from selfinstruct.funnel import Funnel
 from selfinstruct.outlook import NONE, Range
+from selfinstruct.pilot import Pilot
 from selfinstruct.plan import PlanRow
 from selfinstruct.run import Tally
 
@@ -396,3 +397,18 @@ def _sum(figures: Sequence[Range]) -> Range:
     for each in figures:
         total = total.plus(each)
     return total
+
+
+def pilot(found: Pilot) -> str:
+    """What a pilot sent, and what it says of the whole."""
+    sent = f"{many(found.sent, 'request')} sent, at most {found.requests:,} were allowed; the run uses the answers"
+    if found.low is None or found.high is None or found.total is None:
+        return f"{sent}. Too few to tell what all of it takes: allow more"
+    if not found.total:
+        return f"{sent}. All of it takes nothing"
+    if found.unit == "nano":
+        low, middle, high = dollars(found.low), dollars(found.total), dollars(found.high)
+    else:
+        low, middle = short(found.low) or "0", short(found.total)
+        high = f"{short(found.high)} tokens"
+    return f"{sent}. All of it: {low} to {high} (95 % interval), {middle} expected"

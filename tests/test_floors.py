@@ -25,6 +25,7 @@ FLOORS = (
     "steps priors",
     "pipeline reference",
     "document plan starter doctor",
+    "pilot",
     "screen",
     "look why",
     "cli",

@@ -48,7 +48,7 @@ def _forecast(outlook: Outlook, **_: Any) -> Estimate:
     )
 
 
-@step(check=_check, sees=_sees, intact=_intact, forecast=_forecast)
+@step(check=_check, sees=_sees, intact=_intact, forecast=_forecast, dry={"report": None})
 async def novelty(
     run: Run,
     samples: Samples,
