@@ -374,7 +374,10 @@ def plan(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Check everything, print calls, tokens and cost; sends nothing but what --pilot allows."""
+    """Check everything, print calls, tokens and cost; sends nothing.
+
+    With --pilot it first pays for a few requests, and plans by their answers.
+    """
     with _told(debug):
         from datetime import date
 
