@@ -202,6 +202,7 @@ def about(pipeline: Pipeline, place: Place) -> dict[str, Any]:
         "teachers": {name: part.teacher.model for name, part in place.roles.items()},
         "models": {name: _portable(model) for name, model in pipeline.models.items()},
         "seed": pipeline.seed,
+        "prompts": place.prompts.digest,
         "about": {
             part.teacher.model: part.teacher.about
             for part in place.roles.values()
