@@ -25,7 +25,7 @@ FLOORS = (
     "steps priors",
     "pipeline reference",
     "document plan starter doctor",
-    "screen",
+    "screen bookkeeping",
     "look why",
     "cli",
     "__main__",
