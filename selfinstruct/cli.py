@@ -204,6 +204,10 @@ def _watching(names: list[str]) -> Iterator[Any]:
     """Show progress: a live table on a terminal, plain lines elsewhere. SIGTERM ends a run as Ctrl-C does."""
     from selfinstruct import screen
 
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # begun with & in a script: it must hear SIGTERM all the same
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     warnings = _Warnings(logging.WARNING)
     logging.getLogger().addHandler(warnings)
@@ -471,6 +475,25 @@ def repair(folder: RunFolder, debug: Debug = False) -> None:
         if saved.lost:
             _say(f"lost: {screen.many(saved.lost, 'answer')}, which the next run asks for again")
         _say(f"the damaged file is now {saved.kept}")
+
+
+@app.command()
+def purge(
+    folder: RunFolder,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    debug: Debug = False,
+) -> None:
+    """Delete the prompts, answers and rows of a run; what it exported stays."""
+    with _told(debug):
+        from selfinstruct.store import repair
+
+        found = repair.holdings(folder)
+        if not yes and not typer.confirm(
+            f"delete {', '.join(path.name for path in found)} in {folder}? What was paid for is lost"
+        ):
+            raise typer.Exit(1)
+        repair.purge(folder)
+        _say(f"{folder}: prompts, answers and rows are deleted; exported files are kept")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from selfinstruct.run import ROLES
 from selfinstruct.sample import digest
 from selfinstruct.step import REGISTRY, Step
 
+LARGEST = 1_000_000  # characters of a pipeline file
+MOST = 100_000  # values in one
 KEYS = ("name", *ROLES, "seed", "budget", "use", "steps")
 _WANTED: dict[str, tuple[tuple[type, ...], str]] = {
     "name": ((str,), "a text"),
@@ -100,6 +103,16 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _size(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a node stands for when its aliases are unfolded; infinite where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        inner = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = [part for item in inner for part in (item if isinstance(item, tuple) else (item,))]
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
+
+
 class _Entry:
     """One item under `steps:`: its name, its options, and the lines they stand on."""
 
@@ -115,6 +128,8 @@ class _Source:
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         self._lines = text.splitlines()
+        if len(text) > LARGEST:
+            raise self.wrong(0, f"is longer than {LARGEST:,} characters", "is it a pipeline file, or data?")
         try:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -122,6 +137,10 @@ class _Source:
             raise self.wrong(mark.line if mark else 0, f"not valid YAML: {error.problem}") from None
         except yaml.YAMLError as error:
             raise self.wrong(0, f"not valid YAML: {error}") from None
+        except RecursionError:
+            raise self.wrong(0, "is nested too deeply", "a pipeline is a few levels deep") from None
+        if root is not None and _size(root, {}) > MOST:
+            raise self.wrong(0, f"its aliases unfold to more than {MOST:,} values", "write out what is meant")
         if not isinstance(root, yaml.MappingNode):
             raise self.wrong(0, "a pipeline file is a mapping", "it needs at least `steps:` with a list")
         self.top: dict[str, Any] = {}

@@ -122,7 +122,8 @@ _AFTER = _any(
     r"\w+(?:ing|s|ates?)\s+(?:the|a|an|how|that)"
 )
 _ENDS = rf"(?=\s*(?:[^\w\s'’-]|$)|\s+{_AFTER}\b)"
-_BEGIN = r"(?:^|[.!?;:\n]\s*|\b(?:please|and|then|(?:can|could|would|will) you|i want you to)\s+)"
+# bounded, so that a thousand line ends are not looked over a thousand times
+_BEGIN = r"(?:^|[.!?;:\n]\s{0,9}|\b(?:please|and|then|(?:can|could|would|will) you|i want you to)\s{1,9})"
 _FILL = rf"(?:(?!{_SMALL}\b)[\w()'’-]+\s+){{0,4}}"
 _PIECE = r"(?:pieces?\s+of\s+)?"
 _BEYOND = re.compile(

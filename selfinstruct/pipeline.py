@@ -35,7 +35,7 @@ _DISK = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
     *(errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
 )
-_OF_THE_MACHINE = ("base_url", "key_env", "concurrency", "rpm", "tpm", "timeout", "price")
+_OF_THE_MACHINE = ("base_url", "key_env", "key_file", "concurrency", "rpm", "tpm", "timeout", "price")
 
 
 @dataclass(frozen=True)

@@ -512,6 +512,25 @@ def test_75_a_server_that_is_down_pauses_the_run(play: Callable[[Any], str], imp
     assert "run the same command again" in said.err
 
 
+def test_130_begun_in_the_background_of_a_script() -> None:
+    """A shell lets what it starts with & ignore SIGINT; SIGTERM must end the run as gently as ever."""
+    with Loopback(OfflineTeacher(), latency=0.3) as server:
+        file = served(server.url, ", concurrency: 2")
+        ignoring = (
+            "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN);"
+            " os.execv(sys.executable, sys.argv[1:])"
+        )
+        process = python("-c", ignoring, sys.executable, "-m", "selfinstruct", "run", str(file), "--out", "r")
+        while len(server.paid) < 3:
+            time.sleep(0.02)
+            assert process.poll() is None, process.communicate()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 130, err
+        with Store.read(Path("r")) as store:
+            assert store.spent().calls == len(server.paid)
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_130_interrupted_in_the_middle(sent: signal.Signals) -> None:
     with Loopback(OfflineTeacher(), latency=0.3) as server:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import re
 import sqlite3
 import sys
@@ -56,6 +57,7 @@ class Store:
         self._intended: dict[int, Attempt] = {}
         try:
             if lock is not None:
+                _private(self.path)
                 self._writer = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
                 self._writer.execute("PRAGMA journal_mode=WAL")
                 self._writer.execute("PRAGMA synchronous=FULL")
@@ -70,7 +72,7 @@ class Store:
                 self._last: int = self._one("SELECT coalesce(max(id), 0) FROM attempts")[0]
                 self._written = self._last
                 self._audit(lock)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._unusable(error) from None
 
     @classmethod
@@ -497,6 +499,14 @@ class Store:
         row = sealed("memos", (key, json.dumps(value)))
         with self._commit() as db:
             db.execute(insert("memos", how="INSERT OR REPLACE"), row)
+
+
+def _private(path: Path) -> None:
+    """Make the file, readable by its owner only, where there is none; SQLite gives its logs the same mode. Raises
+    OSError for a link: what a run holds is written nowhere else.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    os.close(os.open(path, flags, 0o600))
 
 
 def _forget(db: sqlite3.Connection, n: int) -> None:

@@ -30,7 +30,7 @@ class Lock:
     @classmethod
     def take(cls, folder: Path) -> Self:
         """Take the folder, making it when it is new. Raises StoreError naming who holds it, or what is wrong."""
-        lock = FileLock(folder / "lock", timeout=0)
+        lock = FileLock(folder / "lock", timeout=0, mode=0o600)
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             lock.acquire()

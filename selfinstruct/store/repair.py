@@ -1,4 +1,4 @@
-"""Is a run's file whole? And if not: what can be saved of it."""
+"""Is a run's file whole? If not: what can be saved of it. And the end of it, when it is to go."""
 
 from __future__ import annotations
 
@@ -126,6 +126,30 @@ def repair(folder: Path) -> Saved | None:
             f"{folder}: can't be repaired ({error.strerror})",
             "check disk space and permissions; nothing was changed",
         ) from None
+    finally:
+        lock.release()
+
+
+def holdings(folder: Path) -> list[Path]:
+    """The files in a run's folder that hold prompts and answers. Raises StoreError when it holds no run."""
+    if not (folder / FILE).is_file():
+        raise StoreError(f"{folder}: holds no run", "give the folder that `selfinstruct run` wrote to")
+    return sorted(
+        path for pattern in (f"{FILE}*", "damaged-*.db*", f"{_NEW}*") for path in folder.glob(pattern)
+    )
+
+
+def purge(folder: Path) -> None:
+    """Delete all that a run's folder holds of prompts and answers. Raises StoreError when a process is at work."""
+    found = holdings(folder)
+    lock = Lock.take(folder)
+    try:
+        for path in found:
+            path.unlink(missing_ok=True)
+        sync_folder(folder)
+        lock.note(0)
+    except OSError as error:
+        raise StoreError(f"{folder}: can't be purged ({error.strerror})", "check its permissions") from None
     finally:
         lock.release()
 

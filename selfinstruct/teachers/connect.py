@@ -27,7 +27,8 @@ def connect(spec: str | Mapping[str, Any], *, role: str = "teacher") -> Teacher:
 
     `spec` is a model (`openai/gpt-5-mini`, `anthropic/claude-haiku-4-5`, `offline`, `my_module:MyTeacher`) or
     a mapping with `model` and options. For openai and anthropic: `base_url` (a server of one's own that
-    speaks that format), `key_env` (the variable that holds its key), `endpoint` (a lasting name for that
+    speaks that format), `key_env` (the variable that holds its key) or `key_file` (a file that only its owner may
+    read), `endpoint` (a lasting name for that
     server, so that moving it to another port keeps what was paid), `structured` and, for openai, `raw` (what
     that server can). For offline and classes of one's own: the keyword arguments of the class. `role` is the
     word for it in errors.
@@ -73,11 +74,16 @@ def check(teacher: Teacher) -> None:
 def _remote(provider: str, name: str, options: dict[str, Any], role: str) -> Teacher:
     wire = importlib.import_module(f"selfinstruct.teachers.{provider}")
     cls = getattr(wire, _PROVIDERS[provider])
-    allowed = _keywords(cls) - {"name", "at", "transport"} | {"base_url", "key_env", "endpoint"}
+    allowed = _keywords(cls) - {"name", "at", "transport"} | {"base_url", "key_env", "key_file", "endpoint"}
     _only(options, allowed, f"{role}: {provider}/{name}")
     base_url, endpoint = options.pop("base_url", None), options.pop("endpoint", None)
-    key_env = options.pop("key_env", None)
-    for option, value in (("base_url", base_url), ("endpoint", endpoint), ("key_env", key_env)):
+    key_env, key_file = options.pop("key_env", None), options.pop("key_file", None)
+    for option, value in (
+        ("base_url", base_url),
+        ("endpoint", endpoint),
+        ("key_env", key_env),
+        ("key_file", key_file),
+    ):
         if value is not None and (not isinstance(value, str) or not value.strip()):
             raise ConfigError(
                 f"{role}: {option} must be text, not {value!r}", f"leave {option} out, or fill it in"
@@ -88,21 +94,23 @@ def _remote(provider: str, name: str, options: dict[str, Any], role: str) -> Tea
         raise ConfigError(
             f"{role}: key_env is not the name of a variable", "key_env: MY_KEY, and export MY_KEY=..."
         )
+    if key_env is not None and key_file is not None:
+        raise ConfigError(f"{role}: both key_env and key_file are given", "keep the one that holds the key")
     for option in ("structured", "raw"):
         if not isinstance(options.get(option), bool | None):
             raise ConfigError(f"{role}: {option} must be true or false, not {options[option]!r}")
     if base_url is None and (ambient := os.environ.get(_BASE_URL_ENV[provider], "").strip()):
-        base_url, key_env = ambient, key_env or wire.KEY_ENV
+        base_url, key_env = ambient, key_env or ("" if key_file else wire.KEY_ENV)
     if base_url is None:
         if endpoint is not None:
             raise ConfigError(
                 f"{role}: endpoint names a server of your own", "add its base_url, or leave endpoint out"
             )
-        at = Endpoint(f"{provider}/{name}", wire.URL, key_env or wire.KEY_ENV)
+        at = Endpoint(f"{provider}/{name}", wire.URL, key_env or wire.KEY_ENV, key_file=key_file or "")
     else:
         base_url = base_url.strip().rstrip("/")
         identity = f"{provider}/{name}@{endpoint or endpoint_name(base_url)}"
-        at = Endpoint(identity, base_url, key_env or "", own=True)
+        at = Endpoint(identity, base_url, key_env or "", own=True, key_file=key_file or "")
     teacher: Teacher = cls(name, at, **options)
     return teacher
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from selfinstruct.errors import ConfigError
@@ -30,8 +33,9 @@ def own_network(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One provider's address. `key_env` names the environment variable that holds the key; the key itself is
-    read from there when it is needed, so that no object of ours, and so no traceback or dump, carries it.
+    """One provider's address. `key_env` names the environment variable that holds the key, `key_file` a file of
+    the user's own that only he may read; the key itself is read from there when it is needed, so that no object of
+    ours, and so no traceback or dump, carries it.
 
     `identity` is the teacher's model as it enters the request key; `own` says that the address was given by
     the user (`base_url`), so that no key is needed unless one is named.
@@ -41,6 +45,7 @@ class Endpoint:
     url: str
     key_env: str = ""
     own: bool = False
+    key_file: str = ""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -76,28 +81,54 @@ class Endpoint:
 
     @property
     def key(self) -> str:
+        if self.key_file:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                return Path(self.key_file).expanduser().read_text("utf-8").strip()
+            return ""
         return os.environ.get(self.key_env, "").strip() if self.key_env else ""
 
     @property
     def key_hint(self) -> str:
-        if self.key_env:
-            return f"check the key in {self.key_env}"
+        if self.key_file or self.key_env:
+            return f"check the key in {self.key_file or self.key_env}"
         return "name the variable that holds the key: key_env: MY_KEY"
 
     def check(self) -> None:
         """Raises ConfigError unless the key that this address needs is there and can be sent."""
-        if not self.key_env:
+        if self.key_file:
+            self._check_file()
+        elif not self.key_env:
             return
-        if not self.key:
+        elif not self.key:
             mend = f"export {self.key_env}=..."
             if not self.own:
                 mend += ", or point base_url at a local server"
             raise ConfigError(f"{self.identity}: {self.key_env} is not set", mend)
         if not self.key.isascii() or any(c.isspace() or not c.isprintable() for c in self.key):
             raise ConfigError(
-                f"{self.identity}: the key in {self.key_env} holds characters no key has",
+                f"{self.identity}: the key in {self.key_file or self.key_env} holds characters no key has",
                 "export it again; it may have been copied with a line break or quotes",
             )
+
+    def _check_file(self) -> None:
+        """Raises ConfigError unless the key's file is one that nobody else can read or put there."""
+        path = Path(self.key_file).expanduser()
+        where = f"{self.identity}: key_file {self.key_file}"
+        try:
+            found = path.lstat()
+        except OSError as error:
+            raise ConfigError(
+                f"{where}: can't be read ({error.strerror})", "name the file that holds the key"
+            ) from None
+        if not stat.S_ISREG(found.st_mode):
+            raise ConfigError(f"{where}: is not a plain file", "name the file itself, not a link or a folder")
+        if os.name == "posix" and (found.st_mode & 0o077 or found.st_uid != os.geteuid()):
+            raise ConfigError(
+                f"{where}: others may read or change it (mode {stat.S_IMODE(found.st_mode):04o})",
+                f"chmod 600 {self.key_file}",
+            )
+        if not self.key:
+            raise ConfigError(f"{where}: is empty, or not text", "write the key into it, and nothing else")
 
     def quote(self, text: str) -> str:
         """A provider's words, fit for a message: no key (ours or alike), one line, of bounded length."""

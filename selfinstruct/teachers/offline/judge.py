@@ -10,10 +10,10 @@ from selfinstruct.teachers.offline.catalog import check, solve
 
 _CONTRACT = re.compile(r"""\{\s*["']score["']\s*:""")
 _RANGE = re.compile(r"\bfrom (-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)")
-_PART = r"<(?P<fence>\S+) {part}>\s*(?P<text>.*?)\s*</(?P=fence) {part}>"
+_PART = r"<(?P<fence>[^\s<>]{{1,64}}) {part}>(?P<text>.*?)</(?P=fence) {part}>"
 _CONVERSATION = re.compile(_PART.format(part="conversation"), re.DOTALL)
 _RESPONSE = re.compile(_PART.format(part="response"), re.DOTALL)
-_TURN = re.compile(r"^\W*(?:user|human)\W*:?\W*?\s+", re.IGNORECASE | re.MULTILINE)
+_TURN = re.compile(r"^\W{0,9}(?:user|human)\W{0,9}:?\W{0,9}?\s{1,9}", re.IGNORECASE | re.MULTILINE)
 LOW, HIGH = 0.0, 5.0  # AlpaGasus (Chen et al. 2023, section 3), where the prompt names no range
 
 
@@ -27,7 +27,7 @@ def verdict(text: str, rng: Random, *, wrong: float, malformed: float, structure
     asked, response = _CONVERSATION.search(text), _RESPONSE.search(text)
     limits = _RANGE.search(text[: asked.start()] if asked else text)
     low, high = (float(limits[1]), float(limits[2])) if limits else (LOW, HIGH)
-    right, truth = _graded(asked["text"], response["text"]) if asked and response else (None, None)
+    right, truth = _graded(asked["text"].strip(), response["text"].strip()) if asked and response else (None, None)
     score: float | None
     if right is None:
         score, reason = None, "I recompute answers, and this is not a task that I can compute."

@@ -74,7 +74,7 @@ def _basket(rng: Random) -> dict[str, str]:
     return {"basket": listed(items)}
 
 
-_LINE = re.compile(r"(\d+) [a-z]+ at (\d+\.\d\d)")
+_LINE = re.compile(r"(\d{1,9}) [a-z]+ at (\d{1,9}\.\d\d)")
 
 
 def _bill(slots: Slots) -> str:

@@ -10,7 +10,7 @@ from selfinstruct.teachers.offline.material import CITIES, NAMES, SENTENCE, noun
 
 _PHRASE = {"phrase": SPACED}
 _SENTENCE = {"sentence": SENTENCE}
-_MAIL = re.compile(r"[a-z.]+@[a-z.]+[a-z]")
+_MAIL = re.compile(r"[a-z.]{1,64}@[a-z.]{1,64}[a-z]")
 _TAG = re.compile(r"#[a-z]+")
 
 

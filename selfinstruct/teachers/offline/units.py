@@ -11,7 +11,7 @@ from random import Random
 from selfinstruct.teachers.offline.family import Family, Slots
 from selfinstruct.teachers.offline.material import listed
 
-_MEASURE = re.compile(r"(\d+(?:\.\d+)?) ([a-z]+)")
+_MEASURE = re.compile(r"(\d{1,12}(?:\.\d{1,12})?) ([a-z]+)")
 _LENGTHS = {"km": 100_000, "m": 100, "cm": 1, "dm": 10}
 _WEIGHTS = {"kg": 1000, "g": 1, "t": 1_000_000}
 _VOLUMES = {"l": 1000, "ml": 1, "cl": 10, "dl": 100}
