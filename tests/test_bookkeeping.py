@@ -85,7 +85,7 @@ def test_after_the_run_the_plan_stands_beside_what_came_of_it_and_the_next_plan_
         )  # the offline teacher's tasks are nearly all kept
     other = do("plan", small(n=40), "--out", "elsewhere")
     assert "measured in an earlier run" in other.stdout
-    assert ["calls", "2", "4", f"{40 * 50 - 1 + 64:,}"] in lines(other.stdout)  # twice the two calls
+    assert ["calls", "3", "4", f"{40 * 50 - 1 + 64:,}"] in lines(other.stdout)  # twice the two calls
     assert "SEED" not in priors.file().read_text().upper()
 
 

@@ -27,7 +27,9 @@ def verdict(text: str, rng: Random, *, wrong: float, malformed: float, structure
     asked, response = _CONVERSATION.search(text), _RESPONSE.search(text)
     limits = _RANGE.search(text[: asked.start()] if asked else text)
     low, high = (float(limits[1]), float(limits[2])) if limits else (LOW, HIGH)
-    right, truth = _graded(asked["text"].strip(), response["text"].strip()) if asked and response else (None, None)
+    right, truth = (
+        _graded(asked["text"].strip(), response["text"].strip()) if asked and response else (None, None)
+    )
     score: float | None
     if right is None:
         score, reason = None, "I recompute answers, and this is not a task that I can compute."
