@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -25,12 +25,9 @@ from selfinstruct import __version__
 from selfinstruct.errors import ConfigError, SelfInstructError, StoreError, nearest
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from selfinstruct.funnel import Funnel
     from selfinstruct.pipeline import Event, Pipeline
-    from selfinstruct.plan import PlanRow
-    from selfinstruct.run import Role, Tally
+    from selfinstruct.run import Tally
 
 app = typer.Typer(
     help="From a few seed tasks to a trained, measured student: generate, deduplicate, judge, select, export, train.",
@@ -179,8 +176,10 @@ def run(
 ) -> None:
     """Run a pipeline, or go on where an earlier run of it stopped."""
     with _told(debug):
+        from datetime import date
+
+        from selfinstruct import bookkeeping, screen
         from selfinstruct import pipeline as pipelines
-        from selfinstruct import screen
 
         loaded, folder = _load(pipeline, sets, limit, budget, to)
         names = [step.name for step in loaded.steps]
@@ -193,65 +192,15 @@ def run(
         costs = False if fresh else _foretell(loaded, folder)
         if costs and not yes and out.is_terminal and sys.stdin.isatty() and not typer.confirm("go on?"):
             raise KeyboardInterrupt
-        planned, facts = _planned(loaded, folder)
+        planned, facts, old = bookkeeping.begin(loaded, folder, date.today())
+        for warning in old:
+            _warn(warning)
         with _watching(names) as watch:
             outcome = pipelines.run(loaded, folder, fresh=fresh, watch=watch, facts=facts)
         _summary(folder)
-        _keep(loaded, folder, planned)
+        bookkeeping.end(loaded, folder, planned, date.today())
         for text in screen.warnings(outcome.funnel):
             _warn(text)
-
-
-def _planned(loaded: Pipeline, folder: Path) -> tuple[list[PlanRow], dict[str, Any]]:
-    """The plan that a run starts with, and the facts to be kept of it; warns of prices that are old."""
-    from datetime import date
-
-    from selfinstruct import plan as plans
-    from selfinstruct import priors
-    from selfinstruct.actual import FACT
-    from selfinstruct.store import FILE, Store
-
-    try:
-        place = loaded.place(folder)
-        rows = plans.plan(loaded, place, prior=priors.load())
-        before = None
-        if (folder / FILE).is_file():
-            with Store.read(folder) as store:
-                before = store.fact(FACT)
-        facts = {FACT: plans.fact(rows, loaded.fingerprints(place), before)}
-    except SelfInstructError:  # the run's own checks say it better
-        return [], {}
-    for warning in _old_prices(place.roles.values(), date.today()):
-        _warn(warning)
-    return rows, facts
-
-
-def _old_prices(roles: Iterable[Role], today: date) -> list[str]:
-    from selfinstruct import pricing
-
-    days = {role.price.day for role in roles if role.price is not None and role.price.day is not None}
-    return [warning for day in sorted(days) if (warning := pricing.aged(today, day))]
-
-
-def _keep(loaded: Pipeline, folder: Path, planned: list[PlanRow]) -> None:
-    """What the steps that asked came to, for the next plan."""
-    from datetime import date
-
-    from selfinstruct import plan as plans
-    from selfinstruct import priors
-    from selfinstruct.funnel import Funnel
-    from selfinstruct.store import Store
-
-    place = loaded.place(folder)
-    with Store.read(folder) as store:
-        done = {row.n: plans.seen(row, store.latency(row.n)) for row in Funnel.of(store).steps if row.calls}
-    found = {
-        priors.key(loaded.steps[row.n], place, row.estimate.role): done[row.n]
-        for row in planned
-        if row.asks and row.n in done
-    }
-    if found:
-        priors.keep(found, date.today())
 
 
 def _foretell(loaded: Pipeline, folder: Path) -> bool:
@@ -437,7 +386,7 @@ def plan(
             if size > (free := shutil.disk_usage(_nearest(folder)).free):
                 _warn(f"{folder}: only {screen.size(free)} are free there")
         if any(row.expected_nano for row in rows):
-            old = _old_prices(place.roles.values(), date.today())
+            old = pricing.old((role.price for role in place.roles.values()), date.today())
             for said in old or [f"prices are of {pricing.as_of()}"]:
                 _say(said)
         if not all(row.priced for row in rows):

@@ -146,16 +146,16 @@ def _corrected(estimate: Estimate, coming: Rows, found: Measured) -> Estimate:
         estimate,
         rows=rows,
         calls=_around(round(found.calls * share), estimate.calls),
-        input_tokens=_around(round(found.input_tokens * share), estimate.input_tokens),
-        output_tokens=_around(round(found.output_tokens * share), estimate.output_tokens),
+        input_tokens=_around(round(found.input_tokens * share), estimate.input_tokens, SHORT),
+        output_tokens=_around(round(found.output_tokens * share), estimate.output_tokens, SHORT),
         source=found.source,
     )
 
 
-def _around(expected: int, assumed: Range) -> Range:
-    """What is expected now; the good case is never above it, and the ceiling never below."""
+def _around(expected: int, assumed: Range, short: float = 1.0) -> Range:
+    """What is expected now; the good case is never above `short` of it, and the ceiling never below it."""
     ceiling = None if assumed.ceiling is None else max(assumed.ceiling, expected)
-    return Range(min(assumed.low, round(expected * SHORT)), expected, ceiling)
+    return Range(min(assumed.low, round(expected * short)), expected, ceiling)
 
 
 def _priced(n: int, name: str, estimate: Estimate, place: Place, found: Measured | None) -> PlanRow:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -212,6 +212,12 @@ def aged(today: date, day: date | None = None) -> str:
     if days <= OLD:
         return ""
     return f"prices are of {day}, {days} days old: compare them with the provider's, or set `price:`"
+
+
+def old(prices: Iterable[Price | None], today: date) -> list[str]:
+    """A warning for each table of prices that is older than 60 days."""
+    days = {price.day for price in prices if price is not None and price.day is not None}
+    return [warning for day in sorted(days) if (warning := aged(today, day))]
 
 
 def _listed(row: Mapping[str, Any], where: str = "price") -> Price:

@@ -26,7 +26,7 @@ FLOORS = (
     "pipeline reference",
     "document plan rehearsal starter doctor",
     "pilot",
-    "screen",
+    "screen bookkeeping",
     "look why",
     "cli",
     "__main__",

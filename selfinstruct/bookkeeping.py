@@ -1,0 +1,47 @@
+"""The plan that a run starts with is kept in its file, and what its steps came to is kept for the next plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from selfinstruct import pricing, priors
+from selfinstruct.actual import FACT
+from selfinstruct.errors import SelfInstructError
+from selfinstruct.funnel import Funnel
+from selfinstruct.pipeline import Pipeline
+from selfinstruct.plan import PlanRow, fact, plan, seen
+from selfinstruct.store import FILE, Store
+
+
+def begin(pipeline: Pipeline, folder: Path, today: date) -> tuple[list[PlanRow], dict[str, Any], list[str]]:
+    """The plan of what is left to do in that folder, the facts for the run's file, and warnings of old prices. All are
+    empty where the pipeline can't be planned: the run's own checks say better why.
+    """
+    try:
+        place = pipeline.place(folder)
+        rows = plan(pipeline, place, prior=priors.load())
+        before = None
+        if (folder / FILE).is_file():
+            with Store.read(folder) as store:
+                before = store.fact(FACT)
+        facts = {FACT: fact(rows, pipeline.fingerprints(place), before)}
+    except SelfInstructError:
+        return [], {}, []
+    return rows, facts, pricing.old((role.price for role in place.roles.values()), today)
+
+
+def end(pipeline: Pipeline, folder: Path, planned: Sequence[PlanRow], today: date) -> None:
+    """Keep what the steps came to that had something to ask."""
+    place = pipeline.place(folder)
+    with Store.read(folder) as store:
+        done = {row.n: seen(row, store.latency(row.n)) for row in Funnel.of(store).steps if row.calls}
+    found = {
+        priors.key(pipeline.steps[row.n], place, row.estimate.role): done[row.n]
+        for row in planned
+        if row.asks and row.n in done
+    }
+    if found:
+        priors.keep(found, today)
