@@ -1,7 +1,10 @@
-"""The plan that a run starts with is kept in its file, and what its steps came to is kept for the next plan."""
+"""The plan that a run starts with is kept in its file, and what its steps came to is kept for the next plan; what a
+change comes to is said first.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -9,10 +12,12 @@ from typing import Any
 
 from selfinstruct import pricing, priors
 from selfinstruct.actual import FACT
+from selfinstruct.budget import dollars
 from selfinstruct.errors import SelfInstructError
 from selfinstruct.funnel import Funnel
-from selfinstruct.pipeline import Pipeline
-from selfinstruct.plan import PlanRow, fact, plan, seen
+from selfinstruct.pipeline import Pipeline, check
+from selfinstruct.plan import PlanRow, fact, plan, price_of, seen
+from selfinstruct.rehearsal import rehearse
 from selfinstruct.store import FILE, Store
 
 
@@ -45,3 +50,29 @@ def end(pipeline: Pipeline, folder: Path, planned: Sequence[PlanRow], today: dat
     }
     if found:
         priors.keep(found, today)
+
+
+def foretell(pipeline: Pipeline, folder: Path) -> tuple[str, bool]:
+    """Where something has changed since the run on file: what is reused and what is to be asked, in words (else empty),
+    and whether that costs. Raises what the checks of a run raise.
+    """
+    place = pipeline.place(folder)
+    check(pipeline, place)
+    found = rehearse(pipeline, place)
+    if found is None:
+        return "", False
+    rows = plan(pipeline, place, prior=priors.load())
+    nano = price_of(rows, {part.n: part.asks for part in found.parts if part.asks})
+    asks = "nothing to ask"
+    if found.asks:
+        asks = f"{'' if found.exact else 'at least '}{found.asks:,} to ask, about {dollars(nano)}"
+    why = f" ({'; '.join(found.changes)})" if found.changes else ""
+    return f"{found.reused:,} answer{'s' * (found.reused != 1)} reused, {asks}{why}", bool(
+        found.asks
+    ) and nano != 0
+
+
+def free(folder: Path) -> int:
+    """Bytes that are free where the folder is, or will be."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+    return shutil.disk_usage(there).free

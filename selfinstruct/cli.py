@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -131,11 +130,6 @@ def _warn(text: str) -> None:
     err.print(Text.assemble(("warning: ", "bold yellow"), safe(text)))
 
 
-def _nearest(folder: Path) -> Path:
-    """The folder, or the first one above it that is there."""
-    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
-
-
 def _print_error(error: SelfInstructError) -> None:
     from selfinstruct.screen import safe
 
@@ -204,29 +198,13 @@ def run(
 
 
 def _foretell(loaded: Pipeline, folder: Path) -> bool:
-    """Where something has changed since the run on file: what is reused and what is to be asked; whether that costs."""
-    from selfinstruct import pipeline as pipelines
-    from selfinstruct import plan as plans
-    from selfinstruct import priors, screen
-    from selfinstruct.budget import dollars
-    from selfinstruct.rehearsal import rehearse
+    """Say what a change since the run on file comes to; whether that costs."""
+    from selfinstruct import bookkeeping, screen
 
-    place = loaded.place(folder)
-    pipelines.check(loaded, place)
-    found = rehearse(loaded, place)
-    if found is None:
-        return False
-    rows = plans.plan(loaded, place, prior=priors.load())
-    nano = plans.price_of(rows, {part.n: part.asks for part in found.parts if part.asks})
-    asks = (
-        f"{'' if found.exact else 'at least '}{found.asks:,} to ask, about {dollars(nano)}"
-        if found.asks
-        else ""
-    )
-    why = f" ({'; '.join(found.changes)})" if found.changes else ""
-    told = f"{screen.many(found.reused, 'answer')} reused, {asks or 'nothing to ask'}{why}"
-    _say(Text.assemble(("on file: ", "bold"), screen.safe(told)))
-    return bool(found.asks) and nano != 0
+    told, costs = bookkeeping.foretell(loaded, folder)
+    if told:
+        _say(Text.assemble(("on file: ", "bold"), screen.safe(told)))
+    return costs
 
 
 @contextmanager
@@ -321,17 +299,12 @@ def _summary(folder: Path) -> None:
 def _say_filed(folder: Path) -> None:
     """What the run has paid for so far, when it has asked for anything."""
     from selfinstruct import screen
-    from selfinstruct.budget import dollars
     from selfinstruct.store import FILE, Store
 
-    if not (folder / FILE).is_file():
-        return
-    with Store.read(folder) as store:
-        paid = store.spent()
-    if paid.calls:
-        tokens = screen.short(paid.input_tokens + paid.output_tokens)
-        said = f"{screen.many(paid.calls, 'answer')}, {tokens} tokens, {dollars(paid.cost_nano)}"
-        _say(Text.assemble(("on file: ", "bold"), f"{said}; none of them is asked for again"))
+    if (folder / FILE).is_file():
+        with Store.read(folder) as store:
+            if told := screen.filed(store.spent()):
+                _say(Text.assemble(("on file: ", "bold"), told))
 
 
 @app.command()
@@ -360,12 +333,10 @@ def plan(
     with _told(debug):
         from datetime import date
 
+        from selfinstruct import bookkeeping, priors, screen
         from selfinstruct import pilot as pilots
         from selfinstruct import pipeline as pipelines
         from selfinstruct import plan as plans
-        from selfinstruct import pricing, priors, screen
-        from selfinstruct.outlook import READ_AGAIN
-        from selfinstruct.run import ATTEMPTS
 
         loaded, folder = _load(pipeline, sets, limit, budget, to)
         place = loaded.place(folder)
@@ -376,30 +347,15 @@ def plan(
             found = pilots.pilot(loaded, place, requests)
             rows = list(found.rows)
         _draw(screen.plan(rows))
-        _foretell(loaded, folder)
         _say_filed(folder)
-        if any(row.asks for row in rows):
-            _say(
-                f"ceiling: every answer as long as it may be, and every call paid for {ATTEMPTS} times;"
-                f" a text takes {READ_AGAIN} times the tokens that another model wrote it in"
-            )
-            seconds, size = sum(row.seconds for row in rows), sum(row.bytes for row in rows)
-            _say(f"time: about {screen.clock(seconds)}; disk: about {screen.size(size)}")
-            if size > (free := shutil.disk_usage(_nearest(folder)).free):
-                _warn(f"{folder}: only {screen.size(free)} are free there")
-        if any(row.expected_nano for row in rows):
-            old = pricing.old((role.price for role in place.roles.values()), date.today())
-            for said in old or [f"prices are of {pricing.as_of()}"]:
-                _say(said)
-        if not all(row.priced for row in rows):
-            _say(
-                "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
-            )
-        if found is not None:
-            _say(Text.assemble(("pilot: ", "bold"), screen.pilot(found)))
-            return
+        for said in screen.plan_notes(rows, [role.price for role in place.roles.values()], date.today()):
+            _say(said)
+        if sum(row.bytes for row in rows) > (free := bookkeeping.free(folder)):
+            _warn(f"{folder}: only {screen.size(free)} are free there")
         pipelines.check(loaded, place)
-        _say("everything that can be checked is in order; nothing was sent")
+        _foretell(loaded, folder)
+        sound = "everything that can be checked is in order; nothing was sent"
+        _say(sound if found is None else f"pilot: {screen.pilot(found)}")
 
 
 @app.command()

@@ -10,6 +10,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -20,13 +21,16 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from selfinstruct import pricing
 from selfinstruct.actual import Compared
 from selfinstruct.budget import dollars
 from selfinstruct.funnel import Funnel
-from selfinstruct.outlook import NONE, Range
+from selfinstruct.outlook import NONE, READ_AGAIN, Range
 from selfinstruct.pilot import Pilot
 from selfinstruct.plan import PlanRow
-from selfinstruct.run import Tally
+from selfinstruct.pricing import Price
+from selfinstruct.run import ATTEMPTS, Tally
+from selfinstruct.store import Spent
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -397,6 +401,34 @@ def _sum(figures: Sequence[Range]) -> Range:
     for each in figures:
         total = total.plus(each)
     return total
+
+
+def filed(paid: Spent) -> str:
+    """What was paid for so far; empty where that is nothing."""
+    if not paid.calls:
+        return ""
+    tokens = short(paid.input_tokens + paid.output_tokens)
+    said = f"{many(paid.calls, 'answer')}, {tokens} tokens, {dollars(paid.cost_nano)}"
+    return f"{said}; none of them is asked for again"
+
+
+def plan_notes(rows: Sequence[PlanRow], prices: Sequence[Price | None], today: date) -> list[str]:
+    """What is said below the plan: what the ceiling is, time and disk, and how old the prices are."""
+    said = []
+    if any(row.asks for row in rows):
+        said += [
+            f"ceiling: every answer as long as it may be, and every call paid for {ATTEMPTS} times;"
+            f" a text takes {READ_AGAIN} times the tokens that another model wrote it in",
+            f"time: about {clock(sum(row.seconds for row in rows))};"
+            f" disk: about {size(sum(row.bytes for row in rows))}",
+        ]
+    if any(row.expected_nano for row in rows):
+        said += pricing.old(prices, today) or [f"prices are of {pricing.as_of()}"]
+    if not all(row.priced for row in rows):
+        said.append(
+            "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
+        )
+    return said
 
 
 def pilot(found: Pilot) -> str:
