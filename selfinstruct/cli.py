@@ -171,6 +171,7 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="work all steps out anew; answers that were paid for are used")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask before paying for what has changed")] = False,
     debug: Debug = False,
 ) -> None:
     """Run a pipeline, or go on where an earlier run of it stopped."""
@@ -188,6 +189,9 @@ def run(
         }
         said = ", ".join(f"{role} {model}" for role, model in models.items()) or "no teacher"
         _say(f"selfinstruct {__version__}: {loaded.name} ({said}) in {folder}")
+        costs = False if fresh else _foretell(loaded, folder)
+        if costs and not yes and out.is_terminal and sys.stdin.isatty() and not typer.confirm("go on?"):
+            raise KeyboardInterrupt
         planned, facts, old = bookkeeping.begin(loaded, folder, date.today())
         for warning in old:
             _warn(warning)
@@ -197,6 +201,30 @@ def run(
         bookkeeping.end(loaded, folder, planned, date.today())
         for text in screen.warnings(outcome.funnel):
             _warn(text)
+
+
+def _foretell(loaded: Pipeline, folder: Path) -> bool:
+    """Where something has changed since the run on file: what is reused and what is to be asked; whether that costs."""
+    from selfinstruct import plan as plans
+    from selfinstruct import priors, screen
+    from selfinstruct.budget import dollars
+    from selfinstruct.rehearsal import rehearse
+
+    place = loaded.place(folder)
+    found = rehearse(loaded, place)
+    if found is None:
+        return False
+    rows = plans.plan(loaded, place, prior=priors.load())
+    nano = plans.price_of(rows, {part.n: part.asks for part in found.parts if part.asks})
+    asks = (
+        f"{'' if found.exact else 'at least '}{found.asks:,} to ask, about {dollars(nano)}"
+        if found.asks
+        else ""
+    )
+    why = f" ({'; '.join(found.changes)})" if found.changes else ""
+    told = f"{screen.many(found.reused, 'answer')} reused, {asks or 'nothing to ask'}{why}"
+    _say(Text.assemble(("on file: ", "bold"), screen.safe(told)))
+    return bool(found.asks) and nano != 0
 
 
 @contextmanager
@@ -327,6 +355,7 @@ def plan(
         place = loaded.place(folder)
         rows = plans.plan(loaded, place, prior=priors.load())
         _draw(screen.plan(rows))
+        _foretell(loaded, folder)
         _say_filed(folder)
         if any(row.asks for row in rows):
             _say(
@@ -427,7 +456,7 @@ def why(
     ],
     debug: Debug = False,
 ) -> None:
-    """Tell why a row was kept or dropped: its way through the steps, with rule, value and threshold."""
+    """Tell why a row was kept or dropped, step by step."""
     with _told(debug):
         from selfinstruct import why as whys
         from selfinstruct.store import Store
@@ -483,7 +512,7 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
     debug: Debug = False,
 ) -> None:
-    """Delete the prompts, answers and rows of a run; what it exported stays."""
+    """Delete a run's prompts, answers and rows; keep what it exported."""
     with _told(debug):
         from selfinstruct.store import repair
 

@@ -139,7 +139,12 @@ class _Source:
             raise self.wrong(0, f"not valid YAML: {error}") from None
         except RecursionError:
             raise self.wrong(0, "is nested too deeply", "a pipeline is a few levels deep") from None
-        if root is not None and _size(root, {}) > MOST:
+        size = 0 if root is None else _size(root, {})
+        if size == math.inf:
+            raise self.wrong(
+                0, "not plain YAML: an alias stands inside of what it names", "write out what is meant"
+            )
+        if size > MOST:
             raise self.wrong(0, f"its aliases unfold to more than {MOST:,} values", "write out what is meant")
         if not isinstance(root, yaml.MappingNode):
             raise self.wrong(0, "a pipeline file is a mapping", "it needs at least `steps:` with a list")

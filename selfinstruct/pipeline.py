@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from selfinstruct import __version__
 from selfinstruct.budget import Caps
@@ -26,6 +26,7 @@ from selfinstruct.step import Step
 from selfinstruct.store import Store
 from selfinstruct.teachers.connect import check as check_teacher
 
+Found = TypeVar("Found")
 Event = Literal["begin", "skip", "end"]
 Watch = Callable[[Event, Tally], None]
 _CHUNK = 1_000  # rows written at a time
@@ -124,7 +125,11 @@ def run(
     """Check everything, then execute. `fresh` forgets the rows of an earlier run, never its completions. `facts` are
     JSON values to be kept in the run's file under their names, such as the plan that it started with.
     """
-    work = _run(pipeline, out, fresh, watch or (lambda event, tally: None), facts or {})
+    return finish(_run(pipeline, out, fresh, watch or (lambda event, tally: None), facts or {}))
+
+
+def finish(work: Coroutine[Any, Any, Found]) -> Found:
+    """Do the work to its end; from a notebook, whose own loop is running, in a thread."""
     with _rarely_collected():
         try:
             asyncio.get_running_loop()
@@ -144,11 +149,11 @@ def _rarely_collected() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
-def _in_a_thread(work: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """For a notebook, whose own loop is running. Interrupting the cell stops the work as Ctrl-C stops a command."""
+def _in_a_thread(work: Coroutine[Any, Any, Found]) -> Found:
+    """For a notebook. Interrupting the cell stops the work as Ctrl-C stops a command."""
     begun: list[Callable[[], object]] = []
 
-    async def stoppable() -> Outcome:
+    async def stoppable() -> Found:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
         begun.append(lambda: loop.call_soon_threadsafe(task.cancel))
@@ -173,7 +178,7 @@ async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch, facts: 
             marks = pipeline.fingerprints(place)
             if fresh:
                 store.forget_from(0)
-            store.set_fact("pipeline", _about(pipeline, place))
+            store.set_fact("pipeline", about(pipeline, place))
             for name, fact in facts.items():
                 store.set_fact(name, fact)
             session = Session.under(Caps.of(pipeline.budget), place, store)
@@ -189,13 +194,15 @@ async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch, facts: 
             await part.teacher.close()
 
 
-def _about(pipeline: Pipeline, place: Place) -> dict[str, Any]:
+def about(pipeline: Pipeline, place: Place) -> dict[str, Any]:
+    """What a run's folder says of the pipeline that it holds."""
     return {
         "name": pipeline.name,
         "version": __version__,
         "teachers": {name: part.teacher.model for name, part in place.roles.items()},
         "models": {name: _portable(model) for name, model in pipeline.models.items()},
         "seed": pipeline.seed,
+        "prompts": place.prompts.digest,
         "about": {
             part.teacher.model: part.teacher.about
             for part in place.roles.values()

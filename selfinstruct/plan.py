@@ -226,3 +226,14 @@ def _time(role: Role, estimate: Estimate, found: Measured | None) -> tuple[float
         slowest[f"{limits.tpm:,} tokens a minute"] = used * 60 / limits.tpm
     timing = max(slowest, key=lambda name: slowest[name])
     return slowest[timing], timing
+
+
+def price_of(rows: Sequence[PlanRow], calls: Mapping[int, int]) -> int | None:
+    """What so many calls of the steps cost, in nano-dollars, at what a call of them is expected to; None: unpriced."""
+    total = 0
+    for row in rows:
+        if (asked := calls.get(row.n, 0)) and row.estimate.calls.expected:
+            if row.expected_nano is None:
+                return None
+            total += round(row.expected_nano / row.estimate.calls.expected * asked)
+    return total

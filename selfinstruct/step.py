@@ -49,7 +49,8 @@ class StepType:
     sees: Sees | None = None
     intact: Intact | None = None
     forecast: Forecast | None = None
-    filters: bool = False  # made by @filter: it drops rows by a rule and asks nobody
+    dry: Mapping[str, Any] | None = None  # options with which a step that has `intact` leaves nothing behind
+    filters: bool = False  # it drops rows by a rule and asks nobody
 
     @property
     def summary(self) -> str:
@@ -116,6 +117,10 @@ class Step:
         """Whether the files that a finished step left are still there; if not, it runs again."""
         return self.type.intact is None or self.type.intact(place, facts, **self._arguments)
 
+    def dry(self) -> Step:
+        """The step as it is rehearsed: it keeps and drops the same rows and leaves nothing outside the store."""
+        return Step(self.type, self.options.model_copy(update=dict(self.type.dry or {})))
+
     def forecast(self, outlook: Outlook) -> Estimate:
         if self.type.forecast is None:
             if self.type.filters:
@@ -142,6 +147,8 @@ def step(
     sees: Sees | None = None,
     intact: Intact | None = None,
     forecast: Forecast | None = None,
+    dry: Mapping[str, Any] | None = None,
+    filters: bool = False,
 ) -> Callable[[Callable[Concatenate[Run, Samples, P], Samples]], Callable[P, Step]]: ...
 def step(function: Any = None, /, **hooks: Any) -> Any:
     """Make a step of an async generator function `(run, samples, *, options...)`.

@@ -494,6 +494,28 @@ def test_check_and_repair() -> None:
     assert do("repair", "nowhere").code == 2
 
 
+def test_what_a_change_comes_to_is_said_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Loopback(OfflineTeacher()) as server:
+        file = served(server.url, ", price: {input: 1, output: 4}")
+        assert "on file" not in do("run", file, "--out", "r").out
+        kept = len(server.paid)
+        said = do("run", file, "--out", "r", "--set", "4.at_least=3")
+        assert "on file: 0 answers reused, nothing to ask (select: at_least changed)" in said.out
+        assert len(server.paid) == kept
+        file = pipeline(
+            file.read_text()
+            .replace("- judge", "- judge: {aspect: style}")
+            .replace("at_least: 4", "by: style")
+        )
+        said = do("plan", file, "--out", "r")
+        asks = re.search(
+            r"on file: 0 answers reused, (\d+) to ask, about \$0\.\d+ \(judge: aspect changed", said.out
+        )
+        assert asks, said.out
+        do("run", file, "--out", "r", "--yes")
+        assert len(server.paid) == kept + int(asks[1])
+
+
 def test_a_budget_with_an_unknown_price_is_refused_before_anything_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

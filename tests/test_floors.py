@@ -24,7 +24,7 @@ FLOORS = (
     "step card train",
     "steps priors",
     "pipeline reference",
-    "document plan starter doctor",
+    "document plan rehearsal starter doctor",
     "screen bookkeeping",
     "look why",
     "cli",
