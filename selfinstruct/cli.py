@@ -205,12 +205,14 @@ def run(
 
 def _foretell(loaded: Pipeline, folder: Path) -> bool:
     """Where something has changed since the run on file: what is reused and what is to be asked; whether that costs."""
+    from selfinstruct import pipeline as pipelines
     from selfinstruct import plan as plans
     from selfinstruct import priors, screen
     from selfinstruct.budget import dollars
     from selfinstruct.rehearsal import rehearse
 
     place = loaded.place(folder)
+    pipelines.check(loaded, place)
     found = rehearse(loaded, place)
     if found is None:
         return False

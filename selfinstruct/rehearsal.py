@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from selfinstruct import __version__
+from selfinstruct.outlook import Outlook
 from selfinstruct.pipeline import Pipeline, about, finish
 from selfinstruct.run import Item, Place, Result, Role, Run, Session, Tally
 from selfinstruct.sample import Sample, digest
@@ -136,8 +137,9 @@ class TrialRun(Run):
         return found[0]
 
 
-def _part(n: int, each: Step) -> Part:
-    return Part(n, each.name, asking=each.type.forecast is not None or bool(each.type.code))
+def _part(n: int, each: Step, place: Place) -> Part:
+    calls = each.forecast(Outlook(place, rows=1_000)).calls
+    return Part(n, each.name, asking=calls > 0 or bool(each.type.code))
 
 
 async def perform(
@@ -145,7 +147,7 @@ async def perform(
 ) -> tuple[Part, list[Sample]]:
     """Play step `n` on `rows`: what became of it, and the rows that it kept. Raises OutOfTime, or what it does."""
     each = steps[n]
-    part = _part(n, each)
+    part = _part(n, each, session.place)
     if each.type.intact is not None and each.type.dry is None:
         part.state = "passed"
         kept = list(rows)
@@ -227,7 +229,7 @@ async def _rehearse(
     records: Mapping[int, StepRecord],
 ) -> list[Part]:
     session = Trial(place, store)
-    parts = [_part(n, each) for n, each in enumerate(pipeline.steps)]
+    parts = [_part(n, each, place) for n, each in enumerate(pipeline.steps)]
     rows: Iterable[Sample] = ()
     fresh = partial = False
     for n, each in enumerate(pipeline.steps):

@@ -505,7 +505,7 @@ def test_what_a_change_comes_to_is_said_first(monkeypatch: pytest.MonkeyPatch) -
         file = pipeline(
             file.read_text()
             .replace("- judge", "- judge: {aspect: style}")
-            .replace("at_least: 4", "by: style")
+            .replace("at_least: 4", "at_least: 0, by: style")
         )
         said = do("plan", file, "--out", "r")
         asks = re.search(
