@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -45,3 +46,9 @@ def end(pipeline: Pipeline, folder: Path, planned: Sequence[PlanRow], today: dat
     }
     if found:
         priors.keep(found, today)
+
+
+def free(folder: Path) -> int:
+    """Bytes that are free where the folder is, or will be."""
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
+    return shutil.disk_usage(there).free

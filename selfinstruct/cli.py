@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -129,11 +128,6 @@ def _warn(text: str) -> None:
     from selfinstruct.screen import safe
 
     err.print(Text.assemble(("warning: ", "bold yellow"), safe(text)))
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder, or the first one above it that is there."""
-    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
 
 
 def _print_error(error: SelfInstructError) -> None:
@@ -347,35 +341,20 @@ def plan(
     with _told(debug):
         from datetime import date
 
+        from selfinstruct import bookkeeping, priors, screen
         from selfinstruct import pipeline as pipelines
         from selfinstruct import plan as plans
-        from selfinstruct import pricing, priors, screen
-        from selfinstruct.outlook import READ_AGAIN
-        from selfinstruct.run import ATTEMPTS
 
         loaded, folder = _load(pipeline, sets, limit, budget, to)
         place = loaded.place(folder)
         rows = plans.plan(loaded, place, prior=priors.load())
         _draw(screen.plan(rows))
+        for line in screen.notes(rows, [role.price for role in place.roles.values()], date.today()):
+            _say(line)
         _foretell(loaded, folder)
         _say_filed(folder)
-        if any(row.asks for row in rows):
-            _say(
-                f"ceiling: every answer as long as it may be, and every call paid for {ATTEMPTS} times;"
-                f" a text takes {READ_AGAIN} times the tokens that another model wrote it in"
-            )
-            seconds, size = sum(row.seconds for row in rows), sum(row.bytes for row in rows)
-            _say(f"time: about {screen.clock(seconds)}; disk: about {screen.size(size)}")
-            if size > (free := shutil.disk_usage(_nearest(folder)).free):
-                _warn(f"{folder}: only {screen.size(free)} are free there")
-        if any(row.expected_nano for row in rows):
-            old = pricing.old((role.price for role in place.roles.values()), date.today())
-            for said in old or [f"prices are of {pricing.as_of()}"]:
-                _say(said)
-        if not all(row.priced for row in rows):
-            _say(
-                "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
-            )
+        if sum(row.bytes for row in rows) > (free := bookkeeping.free(folder)):
+            _warn(f"{folder}: only {screen.size(free)} are free there")
         pipelines.check(loaded, place)
         _say("everything that can be checked is in order; nothing was sent")
 
