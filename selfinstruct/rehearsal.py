@@ -139,7 +139,7 @@ class TrialRun(Run):
 
 def _part(n: int, each: Step, place: Place) -> Part:
     calls = each.forecast(Outlook(place, Rows(Range.exactly(1_000), waiting=1.0))).calls
-    return Part(n, each.name, asking=calls != NONE or (bool(each.type.code) and not each.type.filters))
+    return Part(n, each.name, asking=calls != NONE or bool(each.type.code))
 
 
 async def perform(

@@ -26,11 +26,9 @@ from selfinstruct.actual import Compared
 from selfinstruct.budget import dollars
 from selfinstruct.funnel import Funnel
 from selfinstruct.outlook import NONE, READ_AGAIN, Range
-from selfinstruct.pilot import Pilot
 from selfinstruct.plan import PlanRow
 from selfinstruct.pricing import Price
 from selfinstruct.run import ATTEMPTS, Tally
-from selfinstruct.store import Spent
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -345,6 +343,25 @@ def plan(rows: Sequence[PlanRow]) -> RenderableType:
     if sources:
         parts += [Text("where the figures come from", style="bold"), Pairs(sources, style=""), Text()]
     return Group(*parts)
+
+
+def notes(rows: Sequence[PlanRow], prices: Iterable[Price | None], today: date) -> list[str]:
+    """The lines under a plan: what its ceiling assumes, time and disk, and how old the prices are."""
+    said = []
+    if any(row.asks for row in rows):
+        said.append(
+            f"ceiling: every answer as long as it may be, and every call paid for {ATTEMPTS} times;"
+            f" a text takes {READ_AGAIN} times the tokens that another model wrote it in"
+        )
+        seconds, room = sum(row.seconds for row in rows), sum(row.bytes for row in rows)
+        said.append(f"time: about {clock(seconds)}; disk: about {size(room)}")
+    if any(row.expected_nano for row in rows):
+        said += pricing.old(prices, today) or [f"prices are of {pricing.as_of()}"]
+    if not all(row.priced for row in rows):
+        said.append(
+            "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
+        )
+    return said
 
 
 def compared(rows: Sequence[Compared]) -> RenderableType:

@@ -50,7 +50,7 @@ class StepType:
     intact: Intact | None = None
     forecast: Forecast | None = None
     dry: Mapping[str, Any] | None = None  # options with which a step that has `intact` leaves nothing behind
-    filters: bool = False  # made by @filter: it drops rows by a rule and asks nobody
+    filters: bool = False  # it drops rows by a rule and asks nobody
 
     @property
     def summary(self) -> str:
@@ -148,6 +148,7 @@ def step(
     intact: Intact | None = None,
     forecast: Forecast | None = None,
     dry: Mapping[str, Any] | None = None,
+    filters: bool = False,
 ) -> Callable[[Callable[Concatenate[Run, Samples, P], Samples]], Callable[P, Step]]: ...
 def step(function: Any = None, /, **hooks: Any) -> Any:
     """Make a step of an async generator function `(run, samples, *, options...)`.

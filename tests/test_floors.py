@@ -25,7 +25,6 @@ FLOORS = (
     "steps priors",
     "pipeline reference",
     "document plan rehearsal starter doctor",
-    "pilot",
     "screen bookkeeping",
     "look why",
     "cli",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +11,6 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.formats.files import atomic
 from selfinstruct.novelty import NoveltyIndex, clusters
 from selfinstruct.novelty import report as pages
-from selfinstruct.outlook import PASS, Estimate, Outlook
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample
 from selfinstruct.step import Samples, step
@@ -41,14 +39,7 @@ def _intact(place: Place, facts: Mapping[str, Any], **_: Any) -> bool:
     return all((place.dir / file).is_file() for file in facts.get("files", ()))
 
 
-def _forecast(outlook: Outlook, **_: Any) -> Estimate:
-    count = outlook.rows.count.times(PASS, 1, 1)
-    return Estimate(
-        replace(outlook.rows, count=count), source="all rows are new; low: half of them (assumption)"
-    )
-
-
-@step(check=_check, sees=_sees, intact=_intact, forecast=_forecast, dry={"report": None})
+@step(check=_check, sees=_sees, intact=_intact, dry={"report": None}, filters=True)
 async def novelty(
     run: Run,
     samples: Samples,
