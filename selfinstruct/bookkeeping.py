@@ -56,3 +56,23 @@ def free(folder: Path) -> int:
     """Bytes that are free where the folder is, or will be."""
     there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.is_dir())
     return shutil.disk_usage(there).free
+
+
+def foretell(pipeline: Pipeline, folder: Path) -> tuple[str, bool]:
+    """Where something has changed since the run on file: what is reused and what is to be asked, in words (else empty),
+    and whether that costs. Raises what the checks of a run raise.
+    """
+    place = pipeline.place(folder)
+    check(pipeline, place)
+    found = rehearse(pipeline, place)
+    if found is None:
+        return "", False
+    rows = plan(pipeline, place, prior=priors.load())
+    nano = price_of(rows, {part.n: part.asks for part in found.parts if part.asks})
+    asks = "nothing to ask"
+    if found.asks:
+        asks = f"{'' if found.exact else 'at least '}{found.asks:,} to ask, about {dollars(nano)}"
+    why = f" ({'; '.join(found.changes)})" if found.changes else ""
+    return f"{found.reused:,} answer{'s' * (found.reused != 1)} reused, {asks}{why}", bool(
+        found.asks
+    ) and nano != 0

@@ -198,29 +198,13 @@ def run(
 
 
 def _foretell(loaded: Pipeline, folder: Path) -> bool:
-    """Where something has changed since the run on file: what is reused and what is to be asked; whether that costs."""
-    from selfinstruct import pipeline as pipelines
-    from selfinstruct import plan as plans
-    from selfinstruct import priors, screen
-    from selfinstruct.budget import dollars
-    from selfinstruct.rehearsal import rehearse
+    """Say what a change since the run on file comes to; whether that costs."""
+    from selfinstruct import bookkeeping, screen
 
-    place = loaded.place(folder)
-    pipelines.check(loaded, place)
-    found = rehearse(loaded, place)
-    if found is None:
-        return False
-    rows = plans.plan(loaded, place, prior=priors.load())
-    nano = plans.price_of(rows, {part.n: part.asks for part in found.parts if part.asks})
-    asks = (
-        f"{'' if found.exact else 'at least '}{found.asks:,} to ask, about {dollars(nano)}"
-        if found.asks
-        else ""
-    )
-    why = f" ({'; '.join(found.changes)})" if found.changes else ""
-    told = f"{screen.many(found.reused, 'answer')} reused, {asks or 'nothing to ask'}{why}"
-    _say(Text.assemble(("on file: ", "bold"), screen.safe(told)))
-    return bool(found.asks) and nano != 0
+    told, costs = bookkeeping.foretell(loaded, folder)
+    if told:
+        _say(Text.assemble(("on file: ", "bold"), screen.safe(told)))
+    return costs
 
 
 @contextmanager
@@ -350,6 +334,7 @@ def plan(
         from datetime import date
 
         from selfinstruct import bookkeeping, priors, screen
+        from selfinstruct import pilot as pilots
         from selfinstruct import pipeline as pipelines
         from selfinstruct import plan as plans
 
@@ -364,7 +349,6 @@ def plan(
         _draw(screen.plan(rows))
         for line in screen.notes(rows, [role.price for role in place.roles.values()], date.today()):
             _say(line)
-        _foretell(loaded, folder)
         _say_filed(folder)
         if sum(row.bytes for row in rows) > (free := bookkeeping.free(folder)):
             _warn(f"{folder}: only {screen.size(free)} are free there")

@@ -25,6 +25,7 @@ FLOORS = (
     "steps priors",
     "pipeline reference",
     "document plan rehearsal starter doctor",
+    "pilot",
     "screen bookkeeping",
     "look why",
     "cli",
