@@ -124,6 +124,12 @@ def _told(debug: bool) -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
 
 
+def _warn(text: str) -> None:
+    from selfinstruct.screen import safe
+
+    err.print(Text.assemble(("warning: ", "bold yellow"), safe(text)))
+
+
 def _print_error(error: SelfInstructError) -> None:
     from selfinstruct.screen import safe
 
@@ -164,8 +170,10 @@ def run(
 ) -> None:
     """Run a pipeline, or go on where an earlier run of it stopped."""
     with _told(debug):
+        from datetime import date
+
+        from selfinstruct import bookkeeping, screen
         from selfinstruct import pipeline as pipelines
-        from selfinstruct import screen
 
         loaded, folder = _load(pipeline, sets, limit, budget, to)
         names = [step.name for step in loaded.steps]
@@ -178,36 +186,25 @@ def run(
         costs = False if fresh else _foretell(loaded, folder)
         if costs and not yes and out.is_terminal and sys.stdin.isatty() and not typer.confirm("go on?"):
             raise KeyboardInterrupt
+        planned, facts, old = bookkeeping.begin(loaded, folder, date.today())
+        for warning in old:
+            _warn(warning)
         with _watching(names) as watch:
-            outcome = pipelines.run(loaded, folder, fresh=fresh, watch=watch)
+            outcome = pipelines.run(loaded, folder, fresh=fresh, watch=watch, facts=facts)
         _summary(folder)
+        bookkeeping.end(loaded, folder, planned, date.today())
         for text in screen.warnings(outcome.funnel):
-            err.print(Text.assemble(("warning: ", "bold yellow"), screen.safe(text)))
+            _warn(text)
 
 
 def _foretell(loaded: Pipeline, folder: Path) -> bool:
-    """Where something has changed since the run on file: what is reused and what is to be asked; whether that costs."""
-    from selfinstruct import pipeline as pipelines
-    from selfinstruct import plan as plans
-    from selfinstruct import screen
-    from selfinstruct.budget import dollars
-    from selfinstruct.rehearsal import rehearse
+    """Say what a change since the run on file comes to; whether that costs."""
+    from selfinstruct import bookkeeping, screen
 
-    place = loaded.place(folder)
-    pipelines.check(loaded, place)
-    found = rehearse(loaded, place)
-    if found is None:
-        return False
-    nano = plans.price_of(plans.plan(loaded, place), {part.n: part.asks for part in found.parts if part.asks})
-    asks = (
-        f"{'' if found.exact else 'at least '}{found.asks:,} to ask, about {dollars(nano)}"
-        if found.asks
-        else ""
-    )
-    why = f" ({'; '.join(found.changes)})" if found.changes else ""
-    told = f"{screen.many(found.reused, 'answer')} reused, {asks or 'nothing to ask'}{why}"
-    _say(Text.assemble(("on file: ", "bold"), screen.safe(told)))
-    return bool(found.asks) and nano != 0
+    told, costs = bookkeeping.foretell(loaded, folder)
+    if told:
+        _say(Text.assemble(("on file: ", "bold"), screen.safe(told)))
+    return costs
 
 
 @contextmanager
@@ -277,12 +274,15 @@ def _plain(steps: int) -> Iterator[Any]:
 
 def _summary(folder: Path) -> None:
     from selfinstruct import screen
+    from selfinstruct.actual import FACT, compare
     from selfinstruct.funnel import Funnel
     from selfinstruct.store import Store
 
     with Store.read(folder) as store:
-        found, paid = Funnel.of(store), store.spent()
+        found, paid, planned = Funnel.of(store), store.spent(), store.fact(FACT)
     _draw(screen.funnel(found))
+    if rows := compare(planned, found):
+        _draw(screen.compared(rows))
     for row in found.steps:
         headline = row.facts.get("headline")
         if headline:
@@ -299,17 +299,12 @@ def _summary(folder: Path) -> None:
 def _say_filed(folder: Path) -> None:
     """What the run has paid for so far, when it has asked for anything."""
     from selfinstruct import screen
-    from selfinstruct.budget import dollars
     from selfinstruct.store import FILE, Store
 
-    if not (folder / FILE).is_file():
-        return
-    with Store.read(folder) as store:
-        paid = store.spent()
-    if paid.calls:
-        tokens = screen.short(paid.input_tokens + paid.output_tokens)
-        said = f"{screen.many(paid.calls, 'answer')}, {tokens} tokens, {dollars(paid.cost_nano)}"
-        _say(Text.assemble(("on file: ", "bold"), f"{said}; none of them is asked for again"))
+    if (folder / FILE).is_file():
+        with Store.read(folder) as store:
+            if told := screen.filed(store.spent()):
+                _say(Text.assemble(("on file: ", "bold"), told))
 
 
 @app.command()
@@ -319,30 +314,48 @@ def plan(
     sets: Set = [],  # noqa: B006
     limit: Limit = None,
     budget: Cap = [],  # noqa: B006
+    requests: Annotated[
+        int | None,
+        typer.Option(
+            "--pilot",
+            min=1,
+            metavar="REQUESTS",
+            help="pay for at most so many requests first, and plan by their answers; the run uses them",
+            show_default=False,
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
-    """Check everything, print calls, tokens and cost; sends nothing."""
+    """Check everything, print calls, tokens and cost; sends nothing.
+
+    With --pilot it first pays for a few requests, and plans by their answers.
+    """
     with _told(debug):
         from datetime import date
 
+        from selfinstruct import bookkeeping, priors, screen
+        from selfinstruct import pilot as pilots
         from selfinstruct import pipeline as pipelines
         from selfinstruct import plan as plans
-        from selfinstruct import pricing, screen
 
         loaded, folder = _load(pipeline, sets, limit, budget, to)
         place = loaded.place(folder)
-        rows = plans.plan(loaded, place)
+        if requests is None:
+            found, rows = None, plans.plan(loaded, place, prior=priors.load())
+        else:
+            pipelines.check(loaded, place)
+            found = pilots.pilot(loaded, place, requests)
+            rows = list(found.rows)
         _draw(screen.plan(rows))
-        _foretell(loaded, folder)
+        for line in screen.notes(rows, [role.price for role in place.roles.values()], date.today()):
+            _say(line)
         _say_filed(folder)
-        if any(row.expected_nano for row in rows):
-            _say(pricing.aged(date.today()) or f"prices are of {pricing.as_of()}")
-        if any(row.expected_nano is None for row in rows):
-            _say(
-                "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
-            )
+        if sum(row.bytes for row in rows) > (free := bookkeeping.free(folder)):
+            _warn(f"{folder}: only {screen.size(free)} are free there")
         pipelines.check(loaded, place)
-        _say("everything that can be checked is in order; nothing was sent")
+        _foretell(loaded, folder)
+        sound = "everything that can be checked is in order; nothing was sent"
+        _say(sound if found is None else f"pilot: {screen.pilot(found)}")
 
 
 @app.command()

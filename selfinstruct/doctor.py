@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from selfinstruct import __version__, pricing
+from selfinstruct.errors import ConfigError
 
 EXTRAS = {
     "openai": "openai",
@@ -70,6 +71,16 @@ def findings(folder: Path, environment: Mapping[str, str]) -> Iterator[Finding]:
     )
     aged = pricing.aged(date.today())
     yield Finding("absent" if aged else "good", "price table", aged or f"of {pricing.as_of()}")
+    try:
+        own = pricing.own_table(folder)
+    except ConfigError as error:
+        yield Finding("bad", pricing.OWN, error.message, error.hint)
+        return
+    if own:
+        said = pricing.old(own.values(), date.today())
+        yield Finding(
+            "absent" if said else "good", pricing.OWN, said[0] if said else f"yours, of {len(own)} models"
+        )
 
 
 def _gpu() -> Finding:

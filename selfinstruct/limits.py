@@ -39,6 +39,7 @@ class Limits:
         self._flying = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._pacing = asyncio.Lock()
+        self.rpm, self.tpm = rpm, tpm
         self._requests = _Minute(rpm) if rpm else None
         self._tokens = _Minute(tpm) if tpm else None
         self._rooms: dict[str, _Left] = {}

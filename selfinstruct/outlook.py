@@ -1,12 +1,17 @@
-"""What a step expects to do, for `selfinstruct plan`: figures, each with where it comes from."""
+"""What a step expects to do, for `selfinstruct plan`: figures from low to ceiling, each with where it comes from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Self
 
-from selfinstruct.run import Place
+from selfinstruct.run import Place, Role
 
 CHARS_PER_TOKEN = 4.89  # mean over the rows of Alpaca with a GPT-4 tokenizer
+SHORT = 0.25  # of the tokens expected, in a good case (assumption)
+PASS = 0.5  # of the rows that come to a filter, in a good case (assumption)
+READ_AGAIN = 2  # times the tokens that another model wrote a text in, at the ceiling (assumption)
+PER_TEXT = 16  # tokens around a message, at the ceiling; what a budget reserves, too
 
 
 def tokens(text: str) -> int:
@@ -14,28 +19,106 @@ def tokens(text: str) -> int:
     return round(len(text) / CHARS_PER_TOKEN)
 
 
+def most_tokens(text: str) -> int:
+    """Tokens that a message of this text can have at most: a token is never shorter than a byte."""
+    return len(text.encode("utf-8", "replace")) + PER_TEXT
+
+
+def longest_answer(role: Role, max_tokens: int | None) -> int | None:
+    """Tokens that one answer can have at most, None where nothing bounds them. What the user sets for the role beats
+    the recipe's `max_tokens`; without any, the price table may know the model's limit.
+    """
+    limit: Any = role.params.get("max_tokens", max_tokens)
+    if isinstance(limit, int) and limit > 0:
+        return limit
+    return (role.price.max_output if role.price is not None else 0) or None
+
+
+@dataclass(frozen=True)
+class Range:
+    """A figure in a good case, as expected, and at the most; `ceiling` None says that nothing bounds it."""
+
+    low: int
+    expected: int
+    ceiling: int | None
+
+    @classmethod
+    def exactly(cls, value: int) -> Self:
+        return cls(value, value, value)
+
+    def times(self, low: float, expected: float, ceiling: float | None) -> Range:
+        """Each figure by its own factor; None for the ceiling's says that nothing bounds the product."""
+        most = None if self.ceiling is None or ceiling is None else round(self.ceiling * ceiling)
+        return Range(round(self.low * low), round(self.expected * expected), most)
+
+    def plus(self, other: Range) -> Range:
+        most = None if self.ceiling is None or other.ceiling is None else self.ceiling + other.ceiling
+        return Range(self.low + other.low, self.expected + other.expected, most)
+
+
+NONE = Range.exactly(0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a step was seen to do: in a pilot, in this run, in an earlier one.
+
+    All figures are totals over the same `calls` answers and the rows that these were about; `output_tokens` has the
+    hidden reasoning in it, `seconds` is the sum of the answers' latencies. `source` is for people.
+    """
+
+    source: str
+    calls: int
+    came: int
+    made: int
+    kept: int
+    input_tokens: int
+    output_tokens: int
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows as they are expected between two steps.
+
+    `tokens` is the mean length of one. `longest` is the most tokens that one can have, `text` the most that all have
+    together; None where nothing bounds them. `waiting` is the share of those that wait for an answer.
+    """
+
+    count: Range = NONE
+    tokens: int = 73  # an Alpaca row: instruction 12, input 13 (where there is one), output 55 on average
+    longest: int | None = 0
+    text: int | None = 0
+    waiting: float = 0.0
+
+    @property
+    def most(self) -> int | None:
+        """The most tokens that all of them have together."""
+        if self.text is not None or self.longest is None or self.count.ceiling is None:
+            return self.text
+        return self.longest * self.count.ceiling
+
+
 @dataclass(frozen=True)
 class Outlook:
-    """What is expected to arrive at a step: `rows` rows, each of `row_tokens` tokens on average."""
+    """What is expected to arrive at a step."""
 
     place: Place
-    rows: int = 0
-    row_tokens: int = 73  # an Alpaca row: instruction 12, input 13 (where there is one), output 55 on average
-    source: str = ""
+    rows: Rows = Rows()
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a step is expected to do with them. Tokens are totals over its calls; `ceiling_calls` and `ceiling_output`
-    are a bad case: as many calls as can be feared, each as long as it may be. Only the budget is a bound.
+    """What a step is expected to do with the rows that come.
+
+    A call is an answer. Tokens are totals over the calls, each paid for once: that some are paid for more than once is
+    the plan's affair. `source` says where calls and tokens come from, `assumes` what the ceiling rests on besides.
     """
 
-    rows: int
-    row_tokens: int | None = None
-    calls: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    ceiling_calls: int = 0
-    ceiling_output: int = 0
+    rows: Rows
+    calls: Range = NONE
+    input_tokens: Range = NONE
+    output_tokens: Range = NONE
     role: str = "teacher"
     source: str = ""
+    assumes: str = ""

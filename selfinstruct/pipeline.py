@@ -17,6 +17,7 @@ from selfinstruct import __version__
 from selfinstruct.budget import Caps
 from selfinstruct.errors import ConfigError, DataError, SelfInstructError, StoreError, nearest
 from selfinstruct.funnel import Funnel
+from selfinstruct.pricing import own_table
 from selfinstruct.prompts import Prompts
 from selfinstruct.roles import cast
 from selfinstruct.run import Place, Run, Session, Tally
@@ -51,7 +52,8 @@ class Pipeline:
 
     def place(self, out: Path) -> Place:
         """Where it would run. Opens the teachers; sends nothing."""
-        return Place(out, self.beside, cast(self.models), Prompts(self.beside / "prompts"), self.seed)
+        roles = cast(self.models, own_table(self.beside))
+        return Place(out, self.beside, roles, Prompts(self.beside / "prompts"), self.seed)
 
     def fingerprints(self, place: Place) -> list[str]:
         """One per step; equal for the same pipeline written in YAML and in Python."""
@@ -112,9 +114,18 @@ def execute(
     return run(pipeline, Path(out), watch=watch)
 
 
-def run(pipeline: Pipeline, out: Path, *, fresh: bool = False, watch: Watch | None = None) -> Outcome:
-    """Check everything, then execute. `fresh` forgets the rows of an earlier run, never its completions."""
-    return finish(_run(pipeline, out, fresh, watch or (lambda event, tally: None)))
+def run(
+    pipeline: Pipeline,
+    out: Path,
+    *,
+    fresh: bool = False,
+    watch: Watch | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Check everything, then execute. `fresh` forgets the rows of an earlier run, never its completions. `facts` are
+    JSON values to be kept in the run's file under their names, such as the plan that it started with.
+    """
+    return finish(_run(pipeline, out, fresh, watch or (lambda event, tally: None), facts or {}))
 
 
 def finish(work: Coroutine[Any, Any, Found]) -> Found:
@@ -158,16 +169,18 @@ def _in_a_thread(work: Coroutine[Any, Any, Found]) -> Found:
             raise  # once what is in flight has landed: leaving the block waits for the thread
 
 
-async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch) -> Outcome:
+async def _run(pipeline: Pipeline, out: Path, fresh: bool, watch: Watch, facts: Mapping[str, Any]) -> Outcome:
     place = pipeline.place(out)
     try:
         check(pipeline, place)
         with Store.open(out) as store:
-            _same(pipeline, store)
+            same(pipeline, store)
             marks = pipeline.fingerprints(place)
             if fresh:
                 store.forget_from(0)
             store.set_fact("pipeline", about(pipeline, place))
+            for name, fact in facts.items():
+                store.set_fact(name, fact)
             session = Session.under(Caps.of(pipeline.budget), place, store)
             try:
                 for n, mark in enumerate(marks):
@@ -206,11 +219,12 @@ def _portable(model: str | Mapping[str, Any]) -> Any:
     return kept["model"] if set(kept) == {"model"} else kept
 
 
-def _same(pipeline: Pipeline, store: Store) -> None:
-    about = store.fact("pipeline")
-    if about is not None and about["name"] != pipeline.name:
+def same(pipeline: Pipeline, store: Store) -> None:
+    """Raises StoreError when the folder holds a run of another pipeline."""
+    known = store.fact("pipeline")
+    if known is not None and known["name"] != pipeline.name:
         raise StoreError(
-            f"{store.path.parent}: holds a run of the pipeline `{about['name']}`, not of `{pipeline.name}`",
+            f"{store.path.parent}: holds a run of the pipeline `{known['name']}`, not of `{pipeline.name}`",
             "choose another folder with --out",
         )
 

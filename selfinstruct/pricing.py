@@ -7,12 +7,14 @@ on one's own machine or network.
 from __future__ import annotations
 
 import functools
+import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from selfinstruct.errors import ConfigError, nearest
@@ -22,7 +24,10 @@ from selfinstruct.teachers.endpoint import Endpoint
 OLD = 60  # days after which prices may well have changed
 _PER_TOKEN = 1000  # nano-dollars a token for each dollar a million tokens
 _CLASSES = ("input", "output", "cached", "cache_write")
+_ENTRIES = (*_CLASSES, "max_output", "above", "long")
 _LISTED = ("openai", "anthropic")
+OWN = "prices.toml"  # beside a pipeline
+_LIKE = 'write [openai] and below it "gpt-5-mini" = { input = 0.25, output = 2 }, in dollars a million tokens'
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,8 @@ class Price:
     """Nano-dollars a token, by class. `input` is for fresh tokens, `cached` for those read from the
     provider's cache, `cache_write` for those written to it. `long` holds when the whole input is longer than
     `above` tokens. `max_output` is the most tokens one answer can have, 0 where that is not known. `version`
-    says where the price is from: the day of the table, or `user`.
+    says where the price is from: the day of the table, `user`, or the user's own table by date or digest; `day` is
+    the table's, where it has one.
     """
 
     input: int
@@ -41,6 +47,7 @@ class Price:
     above: int = 0
     long: Price | None = None
     version: str = field(default="", compare=False)
+    day: date | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, dollars: Mapping[str, Any], where: str = "price") -> Price:
@@ -67,6 +74,20 @@ class Price:
     def tier(self, input_tokens: int) -> Price:
         """The price that holds for a request with that much input."""
         return self.long if self.long is not None and input_tokens > self.above else self
+
+    def half(self) -> Price:
+        """The price of the same through a provider's batch API, which takes half; each class is rounded up, so that a
+        cap holds.
+        """
+        return replace(
+            self,
+            input=-(-self.input // 2),
+            output=-(-self.output // 2),
+            cached=-(-self.cached // 2),
+            cache_write=-(-self.cache_write // 2),
+            long=None if self.long is None else self.long.half(),
+            version=f"{self.version}, half",
+        )
 
 
 FREE = Price(0, 0, 0, 0, version="free")
@@ -98,16 +119,77 @@ def price(model: str) -> Price | None:
     if name.startswith("ft:"):
         name = ":".join(name.split(":")[:2])
     row = _table()[provider].get(name) if provider in _LISTED else None
-    return None if row is None else replace(_listed(row), version=str(as_of()))
+    return None if row is None else replace(_listed(row), version=str(as_of()), day=as_of())
 
 
-def price_of(teacher: Teacher, dollars: Mapping[str, Any] | None = None) -> Price | None:
-    """What the user says (`dollars` a million tokens), else zero for what runs here or in the private
-    network, else the listed price; None for what nobody has told us. Raises ConfigError for a malformed
+def own_table(folder: Path) -> dict[str, Price]:
+    """The user's prices by model: `prices.toml` in that folder, in the format of ours; empty where there is none.
+    Raises ConfigError naming what is wrong in it.
+    """
+    path = folder / OWN
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read ({error.strerror})", "mend it, or move it away") from None
+    try:
+        table = tomllib.loads(text.decode("utf-8"), parse_float=Decimal)
+    except ValueError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}", _LIKE) from None
+    day = table.pop("as_of", None)
+    if day is not None and type(day) is not date:
+        raise ConfigError(f"{path}: `as_of` is not a date", "as_of = 2026-11-21, or leave it out")
+    if not isinstance(table.pop("source", ""), str):
+        raise ConfigError(f"{path}: `source` is not text", "leave it out")
+    version = f"{OWN} {day or hashlib.sha256(text).hexdigest()[:12]}"
+    found = {}
+    for provider, rows in table.items():
+        if provider not in _LISTED:
+            raise ConfigError(
+                f"{path}: unknown entry `{provider}`", nearest(provider, [*_LISTED, "as_of", "source"])
+            )
+        for name, row in _table_of(rows, f"{path}: {provider}").items():
+            where = f"{path}: {provider}: {name}"
+            found[f"{provider}/{name}"] = replace(_listed_by_user(row, where), version=version, day=day)
+    return found
+
+
+def _listed_by_user(row: Any, where: str) -> Price:
+    entries = _table_of(row, where)
+    for name in entries:
+        if name not in _ENTRIES:
+            raise ConfigError(f"{where}: unknown entry `{name}`", nearest(name, _ENTRIES))
+    for name in ("above", "max_output"):
+        value = entries.get(name, 0)
+        if type(value) is not int or value < 0:
+            raise ConfigError(f"{where}: `{name}` must be a number of tokens, not {value!r}")
+    if ("long" in entries) != ("above" in entries):
+        raise ConfigError(
+            f"{where}: `long` and `above` belong together", "prices of inputs above so many tokens"
+        )
+    if "long" in entries:
+        _table_of(entries["long"], f"{where}: long")
+    return _listed(entries, where)
+
+
+def _table_of(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} is no table", _LIKE)
+    return value
+
+
+def price_of(
+    teacher: Teacher, dollars: Mapping[str, Any] | None = None, own: Mapping[str, Price] | None = None
+) -> Price | None:
+    """What the user says (`dollars` a million tokens, else the table `own`), else zero for what runs here or in the
+    private network, else the listed price; None for what nobody has told us. Raises ConfigError for a malformed
     `dollars`.
     """
     if dollars is not None:
         return replace(Price.of(dollars, f"{teacher.model}: price"), version="user")
+    if own and teacher.model in own:
+        return own[teacher.model]
     at = getattr(teacher, "at", None)
     if isinstance(at, Endpoint) and at.own:
         return FREE if at.private else None
@@ -123,18 +205,25 @@ def as_of() -> date:
     return day
 
 
-def aged(today: date) -> str:
-    """A warning when the price table is older than 60 days, else empty."""
-    days = (today - as_of()).days
+def aged(today: date, day: date | None = None) -> str:
+    """A warning when prices of that day, or the table's, are older than 60 days, else empty."""
+    day = day or as_of()
+    days = (today - day).days
     if days <= OLD:
         return ""
-    return f"prices are of {as_of()}, {days} days old: compare them with the provider's, or set `price:`"
+    return f"prices are of {day}, {days} days old: compare them with the provider's, or set `price:`"
 
 
-def _listed(row: Mapping[str, Any]) -> Price:
+def old(prices: Iterable[Price | None], today: date) -> list[str]:
+    """A warning for each table of prices that is older than 60 days."""
+    days = {price.day for price in prices if price is not None and price.day is not None}
+    return [warning for day in sorted(days) if (warning := aged(today, day))]
+
+
+def _listed(row: Mapping[str, Any], where: str = "price") -> Price:
     dollars = {name: value for name, value in row.items() if name in _CLASSES}
-    long = Price.of(row["long"]) if "long" in row else None
-    base = Price.of(dollars)
+    long = Price.of(row["long"], f"{where}: long") if "long" in row else None
+    base = Price.of(dollars, where)
     return Price(
         base.input,
         base.output,

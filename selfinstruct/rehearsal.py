@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from selfinstruct import __version__
-from selfinstruct.outlook import Outlook
+from selfinstruct.outlook import NONE, Outlook, Range, Rows
 from selfinstruct.pipeline import Pipeline, about, finish
 from selfinstruct.run import Item, Place, Result, Role, Run, Session, Tally
 from selfinstruct.sample import Sample, digest
@@ -138,8 +138,8 @@ class TrialRun(Run):
 
 
 def _part(n: int, each: Step, place: Place) -> Part:
-    calls = each.forecast(Outlook(place, rows=1_000)).calls
-    return Part(n, each.name, asking=calls > 0 or bool(each.type.code))
+    calls = each.forecast(Outlook(place, Rows(Range.exactly(1_000), waiting=1.0))).calls
+    return Part(n, each.name, asking=calls != NONE or bool(each.type.code))
 
 
 async def perform(

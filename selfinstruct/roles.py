@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selfinstruct.errors import ConfigError, nearest
 from selfinstruct.limits import Limits
-from selfinstruct.pricing import price_of
+from selfinstruct.pricing import Price, price_of
 from selfinstruct.run import Role
 from selfinstruct.teachers import Teacher
 from selfinstruct.teachers.connect import connect
@@ -36,8 +36,11 @@ class Settings(BaseModel):
     )
 
 
-def cast(models: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Role]:
+def cast(
+    models: Mapping[str, str | Mapping[str, Any]], prices: Mapping[str, Price] | None = None
+) -> dict[str, Role]:
     """Open the models that play the roles; sends nothing. Roles played by one model at one address share its limits.
+    `prices` are the user's own, by model.
     Raises ConfigError naming the role and what is wrong.
     """
     opened = {name: _opened(name, model) for name, model in models.items()}
@@ -53,7 +56,7 @@ def cast(models: Mapping[str, str | Mapping[str, Any]]) -> dict[str, Role]:
             teacher=teacher,
             params=settings.params,
             limits=limits,
-            price=price_of(teacher, settings.price),
+            price=price_of(teacher, settings.price, prices),
             deadline=settings.timeout,
         )
     return found

@@ -9,7 +9,8 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -20,10 +21,16 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from selfinstruct import pricing
+from selfinstruct.actual import Compared
 from selfinstruct.budget import dollars
 from selfinstruct.funnel import Funnel
+from selfinstruct.outlook import NONE, READ_AGAIN, Range
+from selfinstruct.pilot import Pilot
 from selfinstruct.plan import PlanRow
-from selfinstruct.run import Tally
+from selfinstruct.pricing import Price
+from selfinstruct.run import ATTEMPTS, Tally
+from selfinstruct.store import Spent
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -54,6 +61,14 @@ def short(value: int) -> str:
         if value >= least:
             return f"{value / size:.1f}{sign}"
     return str(value) if value else ""
+
+
+def size(count: float) -> str:
+    """1,234,567 bytes -> 1.2 MB"""
+    for least, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= least:
+            return f"{count / least:.1f} {unit}"
+    return f"{count:.0f} B"
 
 
 def clock(seconds: float) -> str:
@@ -101,13 +116,13 @@ class Figures:
         self._columns = columns
         self._spare = spare
         self._rows: list[tuple[Text, Sequence[str | Text]]] = []
-        self._total: Sequence[str] = ()
+        self._totals: list[tuple[str, Sequence[str]]] = []
 
     def add(self, step: Text, cells: Sequence[str | Text] = ()) -> None:
         self._rows.append((step, cells))
 
-    def total(self, *cells: str) -> None:
-        self._total = cells
+    def total(self, *cells: str, label: str = "all") -> None:
+        self._totals.append((label, cells))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         for left_out in range(len(self._spare) + 1):
@@ -126,9 +141,10 @@ class Figures:
             table.add_column(self._columns[place], justify="right", no_wrap=True)
         for step, cells in self._rows:
             table.add_row(step, *(cells[place] for place in shown if cells))
-        if self._total:
+        if self._totals:
             table.add_section()
-            table.add_row("all", *(self._total[place] for place in shown))
+        for label, cells in self._totals:
+            table.add_row(label, *(cells[place] for place in shown))
         return table
 
 
@@ -304,43 +320,146 @@ def warnings(found: Funnel) -> list[str]:
 
 
 def plan(rows: Sequence[PlanRow]) -> RenderableType:
-    """Calls, tokens and cost of each step before anything is sent, with the source of each figure."""
-    figures = Figures(
-        ("rows", "calls", "tokens in", "tokens out", "cost", "at most"), ("tokens in", "tokens out")
-    )
+    """Rows, calls, tokens and cost of each step before anything is sent: in a good case, as expected, and at the most;
+    with the source of each figure.
+    """
+    figures = Figures(("low", "expected", "ceiling"))
     for row in rows:
         found = row.estimate
-        figures.add(
-            Text(row.name),
-            (
-                number(found.rows),
-                number(found.calls),
-                short(found.input_tokens),
-                short(found.output_tokens),
-                dollars(row.expected_nano) if found.calls else "",
-                dollars(row.ceiling_nano) if found.calls else "",
-            ),
-        )
-    calls = [row for row in rows if row.estimate.calls]
-    figures.total(
-        "",
-        number(sum(row.estimate.calls for row in calls)),
-        short(sum(row.estimate.input_tokens for row in calls)),
-        short(sum(row.estimate.output_tokens for row in calls)),
-        _sum(row.expected_nano for row in calls) if calls else "",
-        _sum(row.ceiling_nano for row in calls) if calls else "",
-    )
-    sources = [
-        (row.name, ": ".join(word for word in (row.model, row.estimate.source) if word))
-        for row in rows
-        if row.estimate.source
-    ]
+        if row.asks:
+            figures.add(Text(row.name, style="bold"))
+        figures.add(Text("  rows" if row.asks else f"{row.name}: rows"), _range(found.rows.count))
+        if row.asks:
+            figures.add(Text("  calls"), _range(found.calls))
+            figures.add(Text("  tokens in"), _range(row.input_tokens, short))
+            figures.add(Text("  tokens out"), _range(row.output_tokens, short))
+            figures.add(Text("  cost"), _costs(row))
+    asking = [row for row in rows if row.asks]
+    if asking:
+        figures.total(*_range(_sum([row.estimate.calls for row in asking])), label="all: calls")
+        figures.total(*_range(_sum([row.input_tokens for row in asking]), short), label="all: tokens in")
+        figures.total(*_range(_sum([row.output_tokens for row in asking]), short), label="all: tokens out")
+        figures.total(*_all_costs(asking), label="all: cost")
     parts: list[RenderableType] = [figures, Text()]
+    sources = [(row.name, _said(row)) for row in rows if _said(row)]
     if sources:
         parts += [Text("where the figures come from", style="bold"), Pairs(sources, style=""), Text()]
     return Group(*parts)
 
 
-def _sum(amounts: Iterable[int | None]) -> str:
-    found = list(amounts)
-    return dollars(None if None in found else sum(amount or 0 for amount in found))
+def notes(rows: Sequence[PlanRow], prices: Iterable[Price | None], today: date) -> list[str]:
+    """The lines under a plan: what its ceiling assumes, time and disk, and how old the prices are."""
+    said = []
+    if any(row.asks for row in rows):
+        said.append(
+            f"ceiling: every answer as long as it may be, and every call paid for {ATTEMPTS} times;"
+            f" a text takes {READ_AGAIN} times the tokens that another model wrote it in"
+        )
+        seconds, room = sum(row.seconds for row in rows), sum(row.bytes for row in rows)
+        said.append(f"time: about {clock(seconds)}; disk: about {size(room)}")
+    if any(row.expected_nano for row in rows):
+        said += pricing.old(prices, today) or [f"prices are of {pricing.as_of()}"]
+    if not all(row.priced for row in rows):
+        said.append(
+            "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
+        )
+    return said
+
+
+def compared(rows: Sequence[Compared]) -> RenderableType:
+    """What was planned beside what came of it, of each step that asks."""
+    figures = Figures(("planned", "actual", "ratio"))
+    for row in rows:
+        figures.add(Text(row.name if row.done else f"{row.name} (not finished)", style="bold"))
+        for name, actual in row.actual.items():
+            planned = row.planned[name]
+            say = {"tokens": short, "cost": dollars}.get(name, number)
+            cells = [say(value) or "0" if value is not None else "unpriced" for value in (planned, actual)]
+            ratio = f"{actual / planned:.2f}" if planned and actual is not None else ""
+            figures.add(Text(f"  {name}"), (*cells, ratio))
+    return Group(Text("plan against actual", style="bold"), figures, Text())
+
+
+def _said(row: PlanRow) -> str:
+    """Model, sources and times of a step, in one line."""
+    words = [row.model, row.estimate.source]
+    if row.asks:
+        words.append(f"price: {_PRICES.get(row.price, row.price) if row.priced else 'unknown'}")
+        words.append(f"about {clock(row.seconds)}: {row.timing}")
+    if row.estimate.assumes:
+        words.append(f"ceiling: {row.estimate.assumes}")
+    return "; ".join(word for word in words if word)
+
+
+_PRICES = {"user": "given in the pipeline", "free": "none, it runs here"}
+
+
+def _range(found: Range, said: Callable[[int], str] = number) -> tuple[str, str, str]:
+    most = "no bound" if found.ceiling is None else said(found.ceiling) or "0"
+    return said(found.low) or "0", said(found.expected) or "0", most
+
+
+def _costs(row: PlanRow) -> tuple[str, str, str]:
+    if not row.priced:
+        return ("unpriced",) * 3
+    most = "no bound" if row.ceiling_nano is None else dollars(row.ceiling_nano)
+    return dollars(row.low_nano), dollars(row.expected_nano), most
+
+
+def _all_costs(rows: Sequence[PlanRow]) -> tuple[str, str, str]:
+    if not all(row.priced for row in rows):
+        return ("unpriced",) * 3
+    low, expected = (sum(getattr(row, name) or 0 for row in rows) for name in ("low_nano", "expected_nano"))
+    ceilings = [row.ceiling_nano for row in rows]
+    known = [most for most in ceilings if most is not None]
+    return dollars(low), dollars(expected), dollars(sum(known)) if len(known) == len(rows) else "no bound"
+
+
+def _sum(figures: Sequence[Range]) -> Range:
+    total = NONE
+    for each in figures:
+        total = total.plus(each)
+    return total
+
+
+def filed(paid: Spent) -> str:
+    """What was paid for so far; empty where that is nothing."""
+    if not paid.calls:
+        return ""
+    tokens = short(paid.input_tokens + paid.output_tokens)
+    said = f"{many(paid.calls, 'answer')}, {tokens} tokens, {dollars(paid.cost_nano)}"
+    return f"{said}; none of them is asked for again"
+
+
+def plan_notes(rows: Sequence[PlanRow], prices: Sequence[Price | None], today: date) -> list[str]:
+    """What is said below the plan: what the ceiling is, time and disk, and how old the prices are."""
+    said = []
+    if any(row.asks for row in rows):
+        said += [
+            f"ceiling: every answer as long as it may be, and every call paid for {ATTEMPTS} times;"
+            f" a text takes {READ_AGAIN} times the tokens that another model wrote it in",
+            f"time: about {clock(sum(row.seconds for row in rows))};"
+            f" disk: about {size(sum(row.bytes for row in rows))}",
+        ]
+    if any(row.expected_nano for row in rows):
+        said += pricing.old(prices, today) or [f"prices are of {pricing.as_of()}"]
+    if not all(row.priced for row in rows):
+        said.append(
+            "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
+        )
+    return said
+
+
+def pilot(found: Pilot) -> str:
+    """What a pilot sent, and what it says of the whole."""
+    sent = f"{many(found.sent, 'request')} sent, at most {found.requests:,} were allowed; the run uses the answers"
+    if found.low is None or found.high is None or found.total is None:
+        return f"{sent}. Too few to tell what all of it takes: allow more"
+    if not found.total:
+        return f"{sent}. All of it takes nothing"
+    if found.unit == "nano":
+        low, middle, high = dollars(found.low), dollars(found.total), dollars(found.high)
+    else:
+        low, middle = short(found.low) or "0", short(found.total)
+        high = f"{short(found.high)} tokens"
+    return f"{sent}. All of it: {low} to {high} (95 % interval), {middle} expected"

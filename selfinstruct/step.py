@@ -10,14 +10,14 @@ import hashlib
 import inspect
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Concatenate, ParamSpec, cast, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from selfinstruct.errors import ConfigError, nearest
-from selfinstruct.outlook import Estimate, Outlook
+from selfinstruct.outlook import PASS, Estimate, Outlook
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample, digest
 
@@ -50,6 +50,7 @@ class StepType:
     intact: Intact | None = None
     forecast: Forecast | None = None
     dry: Mapping[str, Any] | None = None  # options with which a step that has `intact` leaves nothing behind
+    filters: bool = False  # it drops rows by a rule and asks nobody
 
     @property
     def summary(self) -> str:
@@ -122,7 +123,18 @@ class Step:
 
     def forecast(self, outlook: Outlook) -> Estimate:
         if self.type.forecast is None:
-            return Estimate(rows=outlook.rows)
+            if self.type.filters:
+                count = outlook.rows.count.times(PASS, 1, 1)
+                return Estimate(
+                    replace(outlook.rows, count=count), source="all rows pass; low: half of them (assumption)"
+                )
+            if not self.type.module.startswith("selfinstruct."):
+                count = replace(outlook.rows.count, ceiling=None)
+                unknown = replace(outlook.rows, count=count, longest=None, text=None)
+                return Estimate(
+                    unknown, source="a step of your own without a forecast: its calls are not counted"
+                )
+            return Estimate(outlook.rows)
         return self.type.forecast(outlook, **self._arguments)
 
 
@@ -136,6 +148,7 @@ def step(
     intact: Intact | None = None,
     forecast: Forecast | None = None,
     dry: Mapping[str, Any] | None = None,
+    filters: bool = False,
 ) -> Callable[[Callable[Concatenate[Run, Samples, P], Samples]], Callable[P, Step]]: ...
 def step(function: Any = None, /, **hooks: Any) -> Any:
     """Make a step of an async generator function `(run, samples, *, options...)`.
@@ -158,7 +171,7 @@ def filter(rule: Callable[Concatenate[Sample, P], str | None]) -> Callable[P, St
             else:
                 run.drop(sample, reason, **{"rule": rule.__name__, **options})
 
-    return cast(Callable[P, Step], step_type(rule, apply, skip=1).make)
+    return cast(Callable[P, Step], step_type(rule, apply, skip=1, filters=True).make)
 
 
 def step_type(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -14,6 +15,21 @@ from selfinstruct.teachers import Teacher
 from selfinstruct.teachers.connect import connect
 
 pytest_plugins = ("student",)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _states(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Iterator[str]]:
+    """Figures of earlier runs are kept in a folder of the tests' own, not in the user's."""
+    folder = tmp_path_factory.mktemp("state")
+    with pytest.MonkeyPatch.context() as patch:  # for what is set up before any test
+        patch.setenv("XDG_STATE_HOME", str(folder / "shared"))
+        yield (str(folder / str(number)) for number in itertools.count())
+
+
+@pytest.fixture(autouse=True)
+def _own_state(monkeypatch: pytest.MonkeyPatch, _states: Iterator[str]) -> None:
+    """A new one for each test: what one measured is no other's prior."""
+    monkeypatch.setenv("XDG_STATE_HOME", next(_states))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -115,6 +116,7 @@ def python(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         env={
             "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}:{ROOT / 'tests' / 'store'}",
             "PATH": "/usr/bin:/bin",
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],  # a folder of the test's own: conftest.py
             **environment,
         },
         stdout=subprocess.PIPE,

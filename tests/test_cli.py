@@ -281,7 +281,7 @@ def test_plan_shows_the_table_before_it_refuses() -> None:
     """Without a key the figures can be seen all the same."""
     said = do("plan", pipeline(SMALL.replace("offline", "openai/gpt-5-mini")))
     assert said.code == 2
-    assert re.search(r"^alpaca +20 ", said.out, re.MULTILINE)
+    assert re.search(r"^alpaca *\n  rows +20 +20 +20$", said.out, re.MULTILINE)
     assert "prices are of" in said.out
     assert "OPENAI_API_KEY is not set" in said.err
 
@@ -732,9 +732,52 @@ def test_an_error_cannot_steer_it_either() -> None:
 def test_a_terminal_that_knows_only_ascii_is_no_reason_to_fail(ran: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "selfinstruct", "show", str(ran)],
-        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"},
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONIOENCODING": "ascii"}
+        | {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]},
         capture_output=True,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"? alpaca" in done.stdout
+
+
+# the pilot
+
+
+def test_a_pilot_sends_what_it_may_and_prints_the_interval() -> None:
+    with Loopback(OfflineTeacher()) as server:
+        file = served(server.url, ", price: {input: 100, output: 400}")
+        said = do("plan", file, "--out", "r", "--pilot", "20", "--set", "alpaca.n=300")
+        assert said.code == 0
+        assert len(server.paid) == 20
+        assert "nothing was sent" not in said.out
+        found = re.search(
+            r"^pilot: 20 requests sent, at most 20 were allowed; the run uses the answers\. "
+            r"All of it: \$([\d.]+) to \$([\d.]+) \(95 % interval\), \$([\d.]+) expected$",
+            said.out,
+            re.MULTILINE,
+        )
+        assert found
+        low, high, expected = map(float, found.groups())
+        assert low < expected < high
+        assert "pilot of 20: " in said.out
+        assert do("run", file, "--out", "r", "--set", "alpaca.n=300").code == 0
+        assert len(server.paid) == len(set(server.paid))
+
+
+def test_a_pilot_that_is_too_small_says_so_and_one_without_a_price_counts_tokens() -> None:
+    said = do("plan", pipeline(), "--out", "r", "--pilot", "1")
+    assert said.code == 0
+    assert "pilot: 1 request sent, at most 1 were allowed" in said.out
+    assert "Too few to tell what all of it takes: allow more" in said.out
+    said = do("plan", pipeline(), "--out", "s", "--pilot", "10")
+    assert re.search(r"All of it: [\d.]+k? to [\d.]+k tokens \(95 % interval\)", said.out)
+
+
+def test_a_pilot_obeys_the_budget() -> None:
+    with Loopback(OfflineTeacher()) as server:
+        file = served(server.url, ", price: {input: 1, output: 4}")
+        said = do("plan", file, "--out", "r", "--pilot", "20", "--budget", "0.001")
+        assert said.code == 4
+        assert said.err.startswith("paused: the budget of $0.001 is reached")
+        assert server.paid == []

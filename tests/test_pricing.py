@@ -4,17 +4,20 @@ tokens.
 
 from __future__ import annotations
 
+import re
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.pricing import FREE, Price, aged, as_of, cost, price, price_of, worst
-from selfinstruct.teachers import Usage
+from selfinstruct.pricing import FREE, OWN, Price, aged, as_of, cost, own_table, price, price_of, worst
+from selfinstruct.teachers import Request, Usage
 from selfinstruct.teachers.anthropic import usage_of as anthropic_usage
 from selfinstruct.teachers.connect import connect
 from selfinstruct.teachers.openai import usage_of as openai_usage
+from selfinstruct.teachers.reply import guessed
 
 
 def listed(model: str) -> Price:
@@ -117,6 +120,135 @@ def test_anthropic_usage_to_the_nano_dollar(model: str, usage: dict[str, Any], n
     read = anthropic_usage(usage)
     assert read is not None
     assert cost(read, listed(model)) == nano
+
+
+@pytest.mark.parametrize(
+    ("dollars", "usage", "nano"),
+    [
+        # DeepSeek names its cached tokens otherwise: 36 fresh * 270 + 64 * 70 + 20 * 1100
+        (
+            {"input": 0.27, "cached": 0.07, "output": 1.10},
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 20,
+                "prompt_cache_hit_tokens": 64,
+                "prompt_cache_miss_tokens": 36,
+            },
+            36_200,
+        ),
+        # vLLM: details that are null: 12 * 40 + 8 * 140
+        (
+            {"input": 0.04, "output": 0.14},
+            {"prompt_tokens": 12, "total_tokens": 20, "completion_tokens": 8, "prompt_tokens_details": None},
+            1_600,
+        ),
+        # an explicit price of zero is a price
+        ({"input": 0.0, "output": 0.0}, {"prompt_tokens": 12, "completion_tokens": 8}, 0),
+    ],
+)
+def test_usage_at_the_users_price(dollars: dict[str, Any], usage: dict[str, Any], nano: int) -> None:
+    read = openai_usage(usage)
+    assert read is not None
+    assert cost(read, Price.of(dollars)) == nano
+
+
+def test_without_a_usage_a_token_is_guessed_for_three_bytes() -> None:
+    """7 bytes sent are 3 tokens, 4 bytes back are 2; gpt-4o-mini 0.15 in, 0.60 out: 3*150 + 2*600. The names of another
+    interface (Responses) are no usage of this one.
+    """
+    assert openai_usage({"input_tokens": 3, "output_tokens": 2}) is None
+    used = guessed(Request("openai/gpt-4o-mini", text="1234567"), "four")
+    assert cost(used, listed("openai/gpt-4o-mini")) == 1_650
+
+
+def test_a_batch_row_costs_half_rounded_up_by_class() -> None:
+    # gpt-4o-mini 0.075 in, 0.30 out: 1000*75 + 500*300
+    half = listed("openai/gpt-4o-mini").half()
+    used = openai_usage({"prompt_tokens": 1000, "completion_tokens": 500})
+    assert used is not None
+    assert cost(used, half) == 225_000
+    assert half.version == "2026-11-21, half"
+    # claude-haiku-4-5 0.50 in, 0.05 read, 0.625 written, 2.50 out: 11*500 + 100*50 + 10*625 + 273*2500
+    row = {"input_tokens": 11, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 10}
+    used = anthropic_usage(row | {"output_tokens": 273})
+    assert used is not None
+    assert cost(used, listed("anthropic/claude-haiku-4-5").half()) == 699_250
+    # gpt-4.1-nano's cached tokens are 25 nano-dollars: 12.5 becomes 13
+    assert listed("openai/gpt-4.1-nano").half().cached == 13
+    # and inputs above the threshold of gpt-5.4 are half of 5 and 22.50: 300000*2500 + 10*11250
+    used = openai_usage({"prompt_tokens": 300_000, "completion_tokens": 10})
+    assert used is not None
+    assert cost(used, listed("openai/gpt-5.4").half()) == 750_112_500
+
+
+# the user's own table
+
+
+def write(folder: Path, text: str) -> Path:
+    (folder / OWN).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_the_users_table_beats_ours_and_a_role_beats_both(tmp_path: Path) -> None:
+    text = """as_of = 2026-10-01
+source = "my contract"
+[openai]
+"gpt-4o-mini" = { input = 0.1, output = 0.3, max_output = 1000 }
+"x@localhost:8000" = { input = 1, output = 2, above = 10, long = { input = 3, output = 4 } }
+"""
+    own = own_table(write(tmp_path, text))
+    mini = price_of(connect("openai/gpt-4o-mini"), None, own)
+    assert mini == Price(100, 300, 100, 100, 1000)
+    assert mini is not None
+    assert (mini.version, mini.day) == ("prices.toml 2026-10-01", date(2026, 10, 1))
+    here = connect({"model": "openai/x", "base_url": "http://localhost:8000/v1"})
+    found = price_of(here, None, own)
+    assert found is not None
+    assert cost(Usage(11, 1), found) == 11 * 3000 + 4000
+    said = price_of(connect("openai/gpt-4o-mini"), {"input": 1, "output": 2}, own)
+    assert said is not None
+    assert (said.input, said.version) == (1000, "user")
+    other = price_of(connect("openai/gpt-4o"), None, own)
+    assert other is not None
+    assert other.version == str(as_of())
+
+
+def test_without_a_date_the_users_table_is_known_by_its_digest(tmp_path: Path) -> None:
+    row = '[openai]\n"a" = { input = 1, output = 2 }\n'
+    (tmp_path / "other").mkdir()
+    first = own_table(write(tmp_path, row))["openai/a"]
+    second = own_table(write(tmp_path / "other", row.replace("2", "3")))["openai/a"]
+    assert first.version.startswith("prices.toml ")
+    assert first.version != second.version
+    assert first.day is None
+
+
+def test_no_table_is_no_price(tmp_path: Path) -> None:
+    assert own_table(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "hint"),
+    [
+        ("[openai", "is not TOML", "write"),
+        ("[opneai]", "unknown entry `opneai`", "did you mean `openai`"),
+        ("as_of = 'today'", "`as_of` is not a date", "2026-11-21"),
+        ("source = 1", "`source` is not text", ""),
+        ("openai = 3", "openai is no table", "write"),
+        ('[openai]\n"a" = 3', "openai: a is no table", "write"),
+        ('[openai]\n"a" = { input = 1, outptu = 2 }', "unknown entry `outptu`", "did you mean `output`"),
+        ('[openai]\n"a" = { input = 1 }', "`output` is missing", ""),
+        ('[openai]\n"a" = { input = "x", output = 1 }', "must be a number", ""),
+        ('[openai]\n"a" = { input = 1, output = 1, above = 1.5 }', "`above` must be a number of tokens", ""),
+        ('[openai]\n"a" = { input = 1, output = 1, above = 9 }', "belong together", ""),
+        ('[openai]\n"a" = { input = 1, output = 1, above = 9, long = 3 }', "long is no table", ""),
+    ],
+)
+def test_a_table_that_will_not_do(tmp_path: Path, text: str, words: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)) as caught:
+        own_table(write(tmp_path, text))
+    assert str(tmp_path / OWN) in caught.value.message
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from fakes import own_steps
 from pydantic import Field
 
 from selfinstruct.errors import ConfigError
-from selfinstruct.outlook import Outlook
+from selfinstruct.outlook import NONE, Outlook, Range, Rows
 from selfinstruct.prompts import Prompts
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample
@@ -204,5 +204,7 @@ def test_the_hooks_get_the_options(tmp_path: Path) -> None:
 
 
 def test_a_step_without_a_forecast_passes_the_rows_on(tmp_path: Path) -> None:
-    estimate = thing(size=1).forecast(Outlook(place(tmp_path), rows=7))
-    assert (estimate.rows, estimate.calls) == (7, 0)
+    estimate = thing(size=1).forecast(Outlook(place(tmp_path), Rows(Range.exactly(7))))
+    assert (estimate.rows.count.low, estimate.rows.count.expected, estimate.calls) == (7, 7, NONE)
+    assert estimate.rows.count.ceiling is None  # it may make rows, for all that is known
+    assert "its calls are not counted" in estimate.source

@@ -10,10 +10,21 @@ from selfinstruct import parse
 from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
 from selfinstruct.heuristics import instruction_fault
 from selfinstruct.novelty import NoveltyIndex
-from selfinstruct.outlook import Estimate, Outlook, tokens
+from selfinstruct.outlook import (
+    PER_TEXT,
+    READ_AGAIN,
+    SHORT,
+    Estimate,
+    Outlook,
+    Range,
+    Rows,
+    longest_answer,
+    most_tokens,
+    tokens,
+)
 from selfinstruct.parse import Task
 from selfinstruct.run import Place, Run
-from selfinstruct.sample import Message, Sample
+from selfinstruct.sample import Message, Sample, canonical
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -36,6 +47,7 @@ SCHEMA = {
     "additionalProperties": False,
 }
 TOTAL = 20  # tasks in a list, the examples included
+TASK = 85  # tokens of one as it is written; from the same figures
 ACCEPTED = 0.27  # of the tasks written; follows from Alpaca's cost and prices (52,002 rows for under $500)
 PAPER = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 3072, "stop": ["\n20", "20."]}
 PAPER_RAW = {
@@ -60,22 +72,43 @@ def _check(
     _frame(place, "json" if as_json else "blocks", examples, language)
 
 
-def _forecast(outlook: Outlook, *, n: int, examples: int, language: str, **_: Any) -> Estimate:
-    _enough(outlook.rows, examples)
+def _forecast(
+    outlook: Outlook,
+    *,
+    n: int,
+    examples: int,
+    fidelity: Fidelity,
+    language: str,
+    patience: int,
+    window: int,
+    **_: Any,
+) -> Estimate:
+    seeds = outlook.rows
+    _enough(seeds.count.expected, examples)
+    role = outlook.place.role("teacher")
     new = TOTAL - examples
-    calls = math.ceil(n / (new * ACCEPTED))
-    frame = _frame(outlook.place, "blocks", examples, language)
-    read = sum(tokens(message.content) for message in frame) + examples * outlook.row_tokens
+    # between two kept tasks lie fewer than `patience` calls that bring nothing; `window` are on their way at the end
+    calls = Range(math.ceil(n / new), math.ceil(n / (new * ACCEPTED)), n * patience - 1 + window)
+    as_json = role.teacher.structured and fidelity == "fixed"
+    frame = _frame(outlook.place, "json" if as_json else "blocks", examples, language)
+    shown = sum(tokens(message.content) for message in frame) + examples * seeds.tokens
+    most = sum(most_tokens(message.content) for message in frame) + most_tokens(canonical(SCHEMA)) * as_json
+    # in JSON a byte may be written as \\u0000
+    widest = (
+        None
+        if seeds.longest is None
+        else most + examples * (seeds.longest * (6 if as_json else 1) + PER_TEXT)
+    )
+    limit = longest_answer(role, int((PAPER if fidelity == "paper" else FIXED)["max_tokens"]))  # type: ignore[call-overload]
+    written = new * TASK if limit is None else min(new * TASK, limit)
+    longest = None if limit is None else limit * READ_AGAIN
     return Estimate(
-        rows=n,
-        row_tokens=73,
+        Rows(Range.exactly(n), 73, longest, None if longest is None else n * longest),
         calls=calls,
-        input_tokens=calls * read,
-        output_tokens=calls * new * 85,
-        ceiling_calls=calls * 5,
-        ceiling_output=calls * 5 * int(FIXED["max_tokens"]),
-        source=f"prompt measured; {ACCEPTED:.0%} of {new} tasks a call are kept, 85 tokens each (Alpaca's figures);"
-        " at most: five times the calls, each as long as it may be (assumption)",
+        input_tokens=calls.times(shown * SHORT, shown, widest),
+        output_tokens=calls.times(written * SHORT, written, limit),
+        source=f"prompt measured; {ACCEPTED:.0%} of {new} tasks a call are kept, {TASK} tokens each (Alpaca's figures)",
+        assumes=f"one new task in {patience} calls (`patience`)",
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
-from selfinstruct.outlook import Estimate, Outlook, tokens
+from selfinstruct.outlook import PASS, SHORT, Estimate, Outlook, Range, longest_answer, most_tokens, tokens
 from selfinstruct.parse import usable, verdict
 from selfinstruct.run import Place, RoleName, Run
-from selfinstruct.sample import Message, Sample
+from selfinstruct.sample import Message, Sample, canonical
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -20,6 +21,7 @@ SCHEMA = {
     "required": ["score", "reason"],
     "additionalProperties": False,
 }
+VERDICT = 40  # tokens of one, on average (assumption)
 SPAN = 200  # verdicts looked back on when deciding that the judge can't do this job
 
 
@@ -40,19 +42,36 @@ def _check(
     _frame(place, aspect, low, high)
 
 
-def _forecast(outlook: Outlook, *, aspect: str, low: float, high: float, **_: Any) -> Estimate:
+def _forecast(
+    outlook: Outlook,
+    *,
+    aspect: str,
+    low: float,
+    high: float,
+    min_score: float | None,
+    by: RoleName,
+    max_tokens: int | None,
+    **_: Any,
+) -> Estimate:
     frame = _frame(outlook.place, aspect, low, high)
-    each = sum(tokens(message.content) for message in frame) + outlook.row_tokens
+    rows = outlook.rows
+    fixed = sum(tokens(message.content) for message in frame)
+    most = sum(most_tokens(message.content) for message in frame) + most_tokens(canonical(SCHEMA))
+    limit = longest_answer(outlook.place.role(by), max_tokens)
+    verdict = VERDICT if limit is None else min(VERDICT, limit)
+    few = PASS if min_score is not None else 1
+    ceiling = rows.count.ceiling
     return Estimate(
-        rows=outlook.rows,
-        row_tokens=outlook.row_tokens,
-        calls=outlook.rows,
-        input_tokens=outlook.rows * each,
-        output_tokens=outlook.rows * 40,
-        ceiling_calls=outlook.rows,
-        ceiling_output=outlook.rows * 300,
-        role="judge",
-        source="one call a row; prompt measured, 40 tokens a verdict (assumption)",
+        replace(rows, count=rows.count.times(few, 1, 1)),
+        calls=rows.count,
+        input_tokens=Range(
+            round(rows.count.low * (fixed + rows.tokens * SHORT)),
+            rows.count.expected * (fixed + rows.tokens),
+            None if ceiling is None or rows.most is None else ceiling * most + rows.most,
+        ),
+        output_tokens=rows.count.times(verdict * SHORT, verdict, limit),
+        role=by,
+        source=f"one call a row; prompt measured, {verdict} tokens a verdict (assumption)",
     )
 
 

@@ -39,7 +39,7 @@ def _intact(place: Place, facts: Mapping[str, Any], **_: Any) -> bool:
     return all((place.dir / file).is_file() for file in facts.get("files", ()))
 
 
-@step(check=_check, sees=_sees, intact=_intact, dry={"report": None})
+@step(check=_check, sees=_sees, intact=_intact, dry={"report": None}, filters=True)
 async def novelty(
     run: Run,
     samples: Samples,

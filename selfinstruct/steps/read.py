@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from selfinstruct import formats
-from selfinstruct.outlook import Estimate, Outlook, tokens
+from selfinstruct.outlook import Estimate, Outlook, Range, Rows, most_tokens, tokens
 from selfinstruct.run import Place, Run
 from selfinstruct.step import Samples, step
 
@@ -30,15 +30,26 @@ def _sees(place: Place, *, path: str, **_: Any) -> str:
 def _forecast(
     outlook: Outlook, *, path: str, format: Format, limit: int | None, on_error: str, **_: Any
 ) -> Estimate:
-    sizes = []
+    sizes: list[int] = []
+    bounds: list[int] = []
+    waiting = 0
     for _row, item in islice(formats.read(outlook.place.path(path), format), limit):
         if not isinstance(item, formats.Fault):
             sizes.append(sum(tokens(m.content) for m in item.messages))
+            bounds.append(sum(most_tokens(m.content) for m in item.messages))
+            waiting += not item.answered
         elif on_error == "stop":
             raise item.error()
-    total = outlook.rows + len(sizes)
-    mean = (outlook.rows * outlook.row_tokens + sum(sizes)) // max(total, 1)
-    return Estimate(rows=total, row_tokens=mean, source=f"{Path(path).name}: counted")
+    came = outlook.rows
+    total = came.count.expected + len(sizes)
+    rows = Rows(
+        count=came.count.plus(Range.exactly(len(sizes))),
+        tokens=(came.count.expected * came.tokens + sum(sizes)) // max(total, 1),
+        longest=None if came.longest is None else max([came.longest, *bounds]),
+        text=None if came.most is None else came.most + sum(bounds),
+        waiting=(came.waiting * came.count.expected + waiting) / max(total, 1),
+    )
+    return Estimate(rows, source=f"{Path(path).name}: counted")
 
 
 @step(check=_check, sees=_sees, forecast=_forecast)

@@ -5,29 +5,79 @@ from __future__ import annotations
 from typing import Any
 
 from selfinstruct.errors import ParseError
-from selfinstruct.outlook import Estimate, Outlook
+from selfinstruct.outlook import (
+    PASS,
+    READ_AGAIN,
+    SHORT,
+    Estimate,
+    Outlook,
+    Range,
+    Rows,
+    longest_answer,
+    most_tokens,
+    tokens,
+)
 from selfinstruct.parse import usable
 from selfinstruct.run import Place, RoleName, Run
 from selfinstruct.sample import Message, Sample
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
+ANSWER = 60  # tokens of one, on average (assumption)
+
 
 def _check(place: Place, *, by: RoleName, **_: Any) -> None:
     place.role(by)
 
 
-def _forecast(outlook: Outlook, *, max_tokens: int | None, **_: Any) -> Estimate:
-    written = outlook.rows * 60
+def _forecast(
+    outlook: Outlook,
+    *,
+    by: RoleName,
+    system: str | None,
+    again: bool,
+    max_tokens: int | None,
+    draws: int,
+    **_: Any,
+) -> Estimate:
+    rows = outlook.rows
+    role = outlook.place.role(by)
+    limit = longest_answer(role, max_tokens)
+    written = ANSWER if limit is None else min(ANSWER, limit)
+    before = tokens(system or "") + rows.tokens
+    share = 1.0 if again else rows.waiting
+    most = rows.count.ceiling if share else 0  # rows that may be asked
+    calls = rows.count.times(share, share, draws if share else 0)
+    # a cut answer is drawn again with twice the room, but for a room that the role's `params` set
+    all_draws = None if limit is None else limit * (draws if "max_tokens" in role.params else 2**draws - 1)
+    asked = (
+        0
+        if not share
+        else None
+        if rows.most is None or most is None
+        else rows.most + most * most_tokens(system or "")
+    )
+    answers = None if all_draws is None else all_draws * READ_AGAIN
     return Estimate(
-        rows=outlook.rows,
-        row_tokens=outlook.row_tokens + 60,
-        calls=outlook.rows,
-        input_tokens=outlook.rows * outlook.row_tokens,
-        output_tokens=written,
-        ceiling_calls=outlook.rows,
-        ceiling_output=outlook.rows * (max_tokens or 4096),
-        source="one call a row; 60 tokens an answer (assumption)",
+        Rows(
+            count=rows.count.times(PASS, 1, 1),
+            tokens=round(before + share * written),
+            longest=None
+            if rows.longest is None or answers is None
+            else rows.longest + most_tokens(system or "") + answers,
+            text=None
+            if asked is None or rows.most is None or most is None or answers is None
+            else max(asked, rows.most) + most * answers,
+        ),
+        calls=calls,
+        input_tokens=Range(
+            round(calls.low * before * SHORT),
+            calls.expected * before,
+            None if asked is None else asked * draws,
+        ),
+        output_tokens=rows.count.times(share * written * SHORT, share * written, all_draws if share else 0),
+        role=by,
+        source=f"one call a row{'' if again else ' that waits for an answer'}; {written} tokens an answer (assumption)",
     )
 
 

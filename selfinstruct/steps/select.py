@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from selfinstruct.errors import ConfigError, DataError
-from selfinstruct.outlook import Estimate, Outlook
+from selfinstruct.outlook import Estimate, Outlook, Range
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample
 from selfinstruct.step import Count, Samples, step
@@ -23,7 +24,13 @@ def _check(place: Place, *, k: int | None, top: float | None, at_least: float | 
 
 
 def _forecast(outlook: Outlook, *, k: int | None, top: float | None, **_: Any) -> Estimate:
-    return Estimate(rows=_most(outlook.rows, k, top), row_tokens=outlook.row_tokens)
+    came = outlook.rows.count
+    kept = Range(
+        _most(came.low, k, top),
+        _most(came.expected, k, top),
+        k if came.ceiling is None else _most(came.ceiling, k, top),
+    )
+    return Estimate(replace(outlook.rows, count=kept), source="so many are taken, where as many come")
 
 
 def _most(rows: int, k: int | None, top: float | None) -> int:

@@ -319,6 +319,13 @@ class Store:
         )
         return Spent(answers, read, written, nano, unpriced, doubt)
 
+    def latency(self, n: int) -> float:
+        """Seconds that the answers took that step `n` used, all of them together."""
+        (seconds,) = self._one(
+            "SELECT coalesce(sum(seconds), 0.0) FROM uses JOIN completions USING (key) WHERE n = ?", (n,)
+        )
+        return float(seconds)
+
     def booked(self, step: str | None = None) -> Booked:
         """What counts against a budget: of the step of that label, or of the whole run."""
         where, values = ("", ()) if step is None else (" WHERE step = ?", (step,))

@@ -13,7 +13,7 @@ from fakes import Echo
 from rouge_score.rouge_scorer import RougeScorer
 
 from selfinstruct.errors import ConfigError, DataError, TeacherError
-from selfinstruct.outlook import Outlook
+from selfinstruct.outlook import Outlook, Range, Rows
 from selfinstruct.pipeline import Outcome, Pipeline, execute, run
 from selfinstruct.sample import Sample
 from selfinstruct.steps.alpaca import SCHEMA, alpaca
@@ -522,9 +522,9 @@ def test_the_outlook_is_of_the_order_of_what_comes(tmp_path: Path, play: Play) -
     teacher = OfflineTeacher()
     step = alpaca(n=100)
     place = Pipeline("p", (step,), {"teacher": play(teacher)}).place(tmp_path)
-    estimate = step.forecast(Outlook(place, rows=5, row_tokens=30))
-    assert estimate.rows == 100
-    assert estimate.calls == 22  # 100 / (17 x 0.27), rounded up
-    assert estimate.calls <= estimate.ceiling_calls
-    assert 300 * estimate.calls < estimate.input_tokens < 600 * estimate.calls
-    assert estimate.output_tokens < estimate.ceiling_output
+    estimate = step.forecast(Outlook(place, Rows(Range.exactly(5), 30, 200, 900)))
+    assert estimate.rows.count == Range.exactly(100)
+    assert estimate.calls == Range(6, 22, 100 * 50 - 1 + 64)  # 100 / 17, and 100 / (17 x 0.27), rounded up
+    assert 300 * 22 < estimate.input_tokens.expected < 600 * 22
+    assert estimate.output_tokens.expected == 22 * 17 * 85
+    assert estimate.output_tokens.ceiling == 5_063 * 4096

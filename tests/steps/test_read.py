@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from selfinstruct.errors import ConfigError, DataError
-from selfinstruct.outlook import Outlook
+from selfinstruct.outlook import Outlook, Range, Rows
 from selfinstruct.pipeline import Outcome, execute
 from selfinstruct.prompts import Prompts
 from selfinstruct.run import Place
@@ -100,5 +100,7 @@ def test_the_fingerprint_sees_the_content_and_not_the_folder(tmp_path: Path) -> 
 def test_the_forecast_counts(tmp_path: Path) -> None:
     lines(tmp_path / "a.jsonl", *ROWS, "{")
     place = Place(tmp_path, tmp_path, {}, Prompts())
-    assert read(path="a.jsonl", on_error="skip").forecast(Outlook(place, rows=10)).rows == 15
-    assert read(path="a.jsonl", limit=2).forecast(Outlook(place)).rows == 2
+    assert read(path="a.jsonl", on_error="skip").forecast(
+        Outlook(place, Rows(Range.exactly(10)))
+    ).rows.count == Range.exactly(15)
+    assert read(path="a.jsonl", limit=2).forecast(Outlook(place)).rows.count == Range.exactly(2)
