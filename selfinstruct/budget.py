@@ -174,6 +174,11 @@ class Purse:
     def __init__(self, dollars: Iterable[Budget], tokens: Iterable[Budget] = ()) -> None:
         self._caps = [*((budget, 0) for budget in dollars), *((budget, 1) for budget in tokens)]
 
+    def refund(self, nano: int, tokens: int) -> None:
+        """What an earlier process had set aside is free again."""
+        for budget, unit in self._caps:
+            budget.give(0, -(nano, tokens)[unit])
+
     @asynccontextmanager
     async def reserve(self, nano: int, tokens: int) -> AsyncIterator[Reserved]:
         """Set the worst case aside under every cap. Raises BudgetReached."""

@@ -36,7 +36,18 @@ _DISK = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS),
     *(errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE),
 )
-_OF_THE_MACHINE = ("base_url", "key_env", "key_file", "concurrency", "rpm", "tpm", "timeout", "price")
+_OF_THE_MACHINE = (
+    "base_url",
+    "key_env",
+    "key_file",
+    "mode",
+    "batch_wait",
+    "concurrency",
+    "rpm",
+    "tpm",
+    "timeout",
+    "price",
+)
 
 
 @dataclass(frozen=True)
@@ -240,6 +251,11 @@ def check(pipeline: Pipeline, place: Place) -> None:
             raise ConfigError(f"budget: there is no step `{name}` in this pipeline", nearest(name, names))
     for part in place.roles.values():
         check_teacher(part.teacher)
+        if part.mode != "realtime" and not hasattr(part.teacher, "batches"):
+            raise ConfigError(
+                f"{part.name}: {part.teacher.model} has no batch API, so mode: {part.mode} can't be",
+                "openai/NAME and anthropic/NAME have one, and servers that speak their formats may; else leave it out",
+            )
         if caps.dollars and part.price is None:
             raise ConfigError(
                 f"no price is known for {part.teacher.model}, so a budget can't be kept",
@@ -274,6 +290,7 @@ async def _step(session: Session, steps: Sequence[Step], n: int, mark: str, watc
         watch("skip", tally)
         return
     store.begin(n, current.name, current.values, mark)
+    session.told = lambda said: setattr(tally, "text", said)
     view = Run(session, tally, sum(each.name == current.name for each in steps[:n]))
     watch("begin", tally)
     kept: list[tuple[int, Sample]] = []

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from selfinstruct.errors import ConfigError, nearest
 from selfinstruct.limits import Limits
 from selfinstruct.pricing import Price, price_of
-from selfinstruct.run import Role
+from selfinstruct.run import Mode, Role
 from selfinstruct.teachers import Teacher
 from selfinstruct.teachers.connect import connect
 
@@ -27,6 +27,12 @@ class Settings(BaseModel):
     )
     rpm: int | None = Field(None, ge=1, description="requests a minute")
     tpm: int | None = Field(None, ge=1, description="tokens a minute")
+    mode: Mode = Field(
+        "realtime", description="batch: the provider's batch API, half the price, answers within a day"
+    )
+    batch_wait: float | None = Field(
+        None, gt=0, description="minutes to wait for batches before the run pauses; default: until they end"
+    )
     timeout: float = Field(600.0, gt=0, description="seconds for one attempt, from sending to the last byte")
     price: dict[str, float] | None = Field(
         None, description="dollars a million tokens: {input: 0.15, output: 0.6}"
@@ -58,6 +64,8 @@ def cast(
             limits=limits,
             price=price_of(teacher, settings.price, prices),
             deadline=settings.timeout,
+            mode=settings.mode,
+            patience=None if settings.batch_wait is None else settings.batch_wait * 60,
         )
     return found
 

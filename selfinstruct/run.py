@@ -19,6 +19,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
+from selfinstruct.batching import Batched, LateError
 from selfinstruct.budget import Budget, Cap, Caps, Purse, Reserved
 from selfinstruct.errors import ConfigError, Paused, SelfInstructError, TransientError
 from selfinstruct.funnel import Funnel
@@ -33,6 +34,7 @@ from selfinstruct.teachers.reply import EmptyAnswerError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Prompt = str | Sample | Sequence[Message]
+Mode = Literal["realtime", "batch", "batch-then-realtime"]
 RoleName = Literal["teacher", "judge", "user", "student"]
 ROLES: tuple[RoleName, ...] = ("teacher", "judge", "user", "student")
 
@@ -41,6 +43,7 @@ _log = logging.getLogger("selfinstruct")
 ATTEMPTS = 6  # at one request, for trouble that is its own; overload is waited out by Limits
 OVERLOADS = 60  # attempts at one request in all
 BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)  # seconds: up to half a one, doubling
+WIDE = 20_000  # rows in flight where answers come in batches
 GRACE = 20.0  # seconds that answers in flight are given when the run stops early
 UNBOUNDED_OUTPUT = 32_768  # tokens reserved when neither the request nor the price table bounds an answer
 
@@ -60,6 +63,8 @@ class Role:
     limits: Limits
     price: Price | None
     deadline: float  # seconds for one attempt, from sending to the last byte
+    mode: Mode = "realtime"
+    patience: float | None = None  # seconds to wait for batches before the run pauses
 
     def request(
         self,
@@ -85,7 +90,7 @@ class Role:
             draw=draw,
         )
 
-    def worst(self, request: Request) -> tuple[int, int]:
+    def worst(self, request: Request, *, half: bool = False) -> tuple[int, int]:
         """Tokens and nano-dollars that the request can cost at most: a token is never shorter than a byte."""
         texts = [message.content for message in request.messages] if request.text is None else [request.text]
         if request.schema is not None:
@@ -94,7 +99,8 @@ class Role:
         written = (
             request.params.get("max_tokens") or (self.price and self.price.max_output) or UNBOUNDED_OUTPUT
         )
-        return read + written, 0 if self.price is None else worst(read, written, self.price)
+        price = self.price.half() if half and self.price is not None else self.price
+        return read + written, 0 if price is None else worst(read, written, price)
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,16 @@ class _Asking:
     attempts: int = 0
     failed: int = 0
     billed: int = 0
+    straggling: bool = False  # its batch brought no answer, and it is asked for in real time
+
+    @property
+    def batched(self) -> bool:
+        return self.role.mode != "realtime" and not self.straggling
+
+    @property
+    def price(self) -> Price | None:
+        price = self.role.price
+        return price.half() if self.batched and price is not None else price
 
 
 class Session:
@@ -193,6 +209,8 @@ class Session:
         self._flying: dict[str, asyncio.Task[Filed]] = {}
         self._sent: set[str] = set()
         self._ending: SelfInstructError | None = None
+        self._batched: dict[str, Batched] = {}
+        self.told: Callable[[str], None] = lambda said: None  # hears how far batches are
 
     @classmethod
     def under(cls, caps: Caps, place: Place, store: Store) -> Self:
@@ -263,10 +281,12 @@ class Session:
             raise
 
     async def _attempt(self, asking: _Asking) -> Filed:
-        role = asking.role
+        role, purse = asking.role, self._purse(asking.step)
+        if asking.batched:
+            return await self._attempt_in_batch(asking, purse)
         tokens, nano = role.worst(asking.request)
         # the slot is held until the answer is filed: so many answers, and no more, can a crash lose
-        async with self._purse(asking.step).reserve(nano, tokens) as reserved, role.limits.slot(tokens):
+        async with purse.reserve(nano, tokens) as reserved, role.limits.slot(tokens):
             if self._ending is not None:
                 raise self._ending
             self._sent.add(asking.key)
@@ -275,9 +295,41 @@ class Session:
             finally:
                 self._sent.discard(asking.key)
 
+    async def _attempt_in_batch(self, asking: _Asking, purse: Purse) -> Filed:
+        """An attempt that waits for a batch: no slot is held, and when the run stops it is left to the next one."""
+        purse.refund(*await self.store.release(asking.key))
+        tokens, nano = asking.role.worst(asking.request, half=True)
+        async with purse.reserve(nano, tokens) as reserved:
+            if self._ending is not None:
+                raise self._ending
+            try:
+                return await self._send(asking, reserved)
+            except LateError:
+                asking.straggling = asking.role.mode == "batch-then-realtime"
+                raise
+
+    def _batches(self, role: Role) -> Batched:
+        model = role.teacher.model
+        if model not in self._batched:
+            half = None if role.price is None else role.price.half()
+            self._batched[model] = Batched(
+                role.teacher.batches,  # type: ignore[attr-defined]
+                model,
+                self.store,
+                lambda completion: None if half is None else cost(completion.usage, half),
+                patience=role.patience,
+                told=lambda said: self.told(said),
+            )
+        return self._batched[model]
+
+    async def _complete(self, asking: _Asking) -> Completion:
+        if asking.batched:
+            return await self._batches(asking.role).complete(asking.request)
+        return await _in_time(asking.role, asking.request)
+
     async def _send(self, asking: _Asking, reserved: Reserved) -> Filed:
         """One attempt: intent, answer, settlement. All three are on disk in this order."""
-        role, price = asking.role, asking.role.price
+        role, price, batched = asking.role, asking.price, asking.batched
         number = await self.store.intend(
             Attempt(
                 key=asking.key,
@@ -288,6 +340,7 @@ class Session:
                 reserved_nano=None if price is None else reserved.nano,
                 reserved_tokens=reserved.tokens,
                 price="" if price is None else price.version,
+                way="batch" if batched else "realtime",
             )
         )
         sent = time.monotonic()
@@ -296,17 +349,19 @@ class Session:
         def settled(usage: Usage) -> Settled:
             taken = None if price is None else cost(usage, price)
             reserved.settle(taken or 0, usage.input_tokens + usage.output_tokens)
-            role.limits.answered(reserved.tokens, usage.input_tokens + usage.output_tokens, sent)
+            if not batched:
+                role.limits.answered(reserved.tokens, usage.input_tokens + usage.output_tokens, sent)
             return Settled("answered", time.monotonic() - sent, usage, taken)
 
         try:
-            completion, empty = await _in_time(role, asking.request), None
+            completion, empty = await self._complete(asking), None
         except EmptyAnswerError as error:  # billed like any answer, and worth another attempt
             completion, empty = error.completion, error
         except TransientError as error:
             asking.failed += not error.overloaded
             await self.store.settle(number, self._failure(error, sent, asking, reserved))
-            role.limits.failed(error, sent)
+            if not batched:
+                role.limits.failed(error, sent)
             raise
         except SelfInstructError as error:
             reserved.settle(0, 0)
@@ -326,7 +381,7 @@ class Session:
 
     def _failure(self, error: TransientError, sent: float, asking: _Asking, reserved: Reserved) -> Settled:
         """What an attempt that brought nothing is booked as."""
-        seconds, price = time.monotonic() - sent, asking.role.price
+        seconds, price = time.monotonic() - sent, asking.price
         if error.billed is not None:
             taken = None if price is None else cost(error.billed, price)
             reserved.settle(taken or 0, error.billed.input_tokens + error.billed.output_tokens)
@@ -354,6 +409,8 @@ class Session:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        for batched in self._batched.values():
+            await batched.close(GRACE)
 
 
 async def _in_time(role: Role, request: Request) -> Completion:
@@ -458,6 +515,11 @@ class Run:
             for task in flying:
                 task.cancel()
             await asyncio.gather(*flying, return_exceptions=True)
+
+    def window(self, given: int, by: RoleName) -> int:
+        """The window of a step whose rows do not hang on one another: as wide as a batch where `by` has them."""
+        role = self.place.role(by)
+        return given if role.mode == "realtime" else max(given, WIDE)
 
     def rng(self, *key: Any) -> random.Random:
         """Randomness that depends on the run's seed, the step and `key`: on what is drawn, never on when."""

@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import json
 import random
+import re
 import signal
 import threading
 import time
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any, Self, TextIO
 
 import orjson
+from batch_server import Batches
 
 from selfinstruct.sample import Message
 from selfinstruct.teachers import Completion, Request, Teacher, Usage
@@ -93,6 +95,7 @@ class Loopback:
         self._one = asyncio.Lock() if serial else contextlib.nullcontext()
         self.seed = seed
         self.port = port
+        self.batches: Batches | None = None  # where it has batch APIs (batch_server.py)
         self.paid: list[str] = []
         self.bills: list[Usage] = []
         self.asked: list[str] = []
@@ -171,6 +174,11 @@ class Loopback:
             self._keep(head, body)
             status, headers, answer = self.script.pop(0)
             return connection.send(_http(status, answer, headers))
+        if self.batches is not None and re.match(r"/(messages/)?batches|/files", endpoint):
+            task = self._loop.create_task(self._batch(connection, endpoint, body))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return None
         if endpoint not in self._canned:
             return connection.send(_error(404, f"no such path {path}"))
         fault = ""
@@ -192,6 +200,16 @@ class Loopback:
         else:
             self._send_canned(connection, endpoint, digest)
         return None
+
+    async def _batch(self, connection: _Connection, path: str, body: bytes) -> None:
+        async def answer(endpoint: str, asked: dict[str, Any]) -> Completion:
+            return await self.teacher.complete(_request(endpoint, asked)) if self.teacher else CANNED
+
+        assert self.batches is not None
+        reply = await self.batches.handle(answer, _shape, path, body)
+        if reply is None:
+            return connection.transport.abort()
+        return connection.send(_http(*reply))
 
     def _keep(self, head: bytes, body: bytes) -> None:
         self.heads.append(_headers(head))

@@ -134,7 +134,7 @@ async def judge(
     recent: list[bool] = []
     scores: dict[float, int] = {}
     unscored = 0
-    async for sample, completion in run.map(grade, samples, window=window):
+    async for sample, completion in run.map(grade, samples, window=run.window(window, by)):
         try:
             score, reason = verdict(usable(completion), low, high)
             fault = ParseError("withheld", reason) if score is None else None

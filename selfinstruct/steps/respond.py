@@ -127,7 +127,7 @@ async def respond(
                 room *= 2
         return sample, completion
 
-    async for sample, completion in run.map(answer, samples, window=window):
+    async for sample, completion in run.map(answer, samples, window=run.window(window, by)):
         if completion is None:
             yield sample
             continue

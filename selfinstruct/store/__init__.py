@@ -24,12 +24,34 @@ from typing import Any, Self
 from selfinstruct.errors import StoreError
 from selfinstruct.sample import Sample, digest
 from selfinstruct.store import layout
-from selfinstruct.store.layout import ATTEMPTS, DROPS, ROWS, STEPS, insert, seal, sealed
+from selfinstruct.store.layout import ATTEMPTS, BATCHES, DROPS, ROWS, STEPS, insert, seal, sealed
 from selfinstruct.store.lock import Lock
-from selfinstruct.store.records import Attempt, Booked, Drop, Filed, Settled, Spent, Station, StepRecord
+from selfinstruct.store.records import (
+    Attempt,
+    Batch,
+    Booked,
+    Drop,
+    Filed,
+    Settled,
+    Spent,
+    Station,
+    StepRecord,
+)
 from selfinstruct.teachers import Completion, Request, Usage
 
-__all__ = ["FILE", "Attempt", "Booked", "Drop", "Filed", "Settled", "Spent", "Station", "StepRecord", "Store"]
+__all__ = [
+    "FILE",
+    "Attempt",
+    "Batch",
+    "Booked",
+    "Drop",
+    "Filed",
+    "Settled",
+    "Spent",
+    "Station",
+    "StepRecord",
+    "Store",
+]
 
 FILE = "run.db"
 _PAGE = 1_000  # rows read at a time
@@ -300,6 +322,68 @@ class Store:
                 self._writer.execute("COMMIT")
             if self._lock is not None:
                 self._lock.note(self._written)
+
+    def pending(self, key: str) -> int | None:
+        """The number of an attempt at this request that was handed in with a batch and has no end yet."""
+        row = self._one(
+            "SELECT id, key, step, role, model, sent, reserved_nano, reserved_tokens, price FROM attempts"
+            " WHERE key = ? AND way = 'batch' AND outcome IS NULL ORDER BY id DESC",
+            (key,),
+        )
+        if row is None:
+            return None
+        number, *meant = row
+        key, step, role, model, sent, reserved_nano, reserved_tokens, price = meant
+        self._intended[number] = Attempt(
+            key, step, role, model, sent, reserved_nano, reserved_tokens, price, "batch"
+        )
+        return int(number)
+
+    async def release(self, key: str) -> Booked:
+        """Its batch is taken up by another attempt: what earlier ones had set aside is free, and returned."""
+        nano = tokens = 0
+        while (number := self.pending(key)) is not None:
+            attempt = self._intended[number]
+            nano, tokens = nano + (attempt.reserved_nano or 0), tokens + attempt.reserved_tokens
+            await self.settle(number, Settled("failed", 0.0, detail="its batch was taken up again"))
+        return Booked(nano, tokens)
+
+    # batches at the providers
+
+    def open_batch(self, model: str, mark: str, sent: float, requests: Sequence[Request]) -> Batch:
+        """Write down that a batch is about to be handed in; it is on disk when this returns."""
+        n = 1 + self._one("SELECT coalesce(max(n), 0) FROM batches")[0]
+        text = json.dumps([request.to_row() for request in requests])
+        with self._commit() as db:
+            db.execute(
+                insert("batches"), sealed("batches", (n, model, mark, text, "", "intent", float(sent)))
+            )
+        return Batch(n, model, mark, tuple(requests), "", "intent", sent)
+
+    def mark_batch(self, n: int, remote: str, state: str) -> None:
+        """Write down what became of a batch."""
+        row = self._one(f"SELECT {', '.join(BATCHES)}, seal FROM batches WHERE n = ?", (n,))  # noqa: S608
+        n, model, mark, text, _, _, sent = self._whole("batches", row)
+        with self._commit() as db:
+            db.execute(
+                insert("batches", how="INSERT OR REPLACE"),
+                sealed("batches", (n, model, mark, text, remote, state, sent)),
+            )
+
+    def batches(self, model: str) -> list[Batch]:
+        """Those of a model that are not known to have ended, oldest first."""
+        found = []
+        open = "model = ? AND state IN ('intent', 'sent') ORDER BY n"
+        for row in self._all(f"SELECT {', '.join(BATCHES)}, seal FROM batches WHERE {open}", (model,)):  # noqa: S608
+            n, model, mark, text, remote, state, sent = self._whole("batches", row)
+            found.append(
+                Batch(n, model, mark, tuple(map(Request.from_row, json.loads(text))), remote, state, sent)
+            )
+        return found
+
+    def remotes(self) -> list[str]:
+        """The providers' names of all batches in the journal."""
+        return [remote for (remote,) in self._all("SELECT remote FROM batches WHERE remote != ''")]
 
     def spent(self, n: int | None = None) -> Spent:
         """What the answers took that step `n` used, or what the whole run has spent, failed attempts included."""

@@ -54,6 +54,7 @@ STEPS = (
 ROWS = ("n", "pos", "id", "sample")
 DROPS = ("n", "pos", "id", "reason", "detail", "sample")
 MEMOS = FACTS = ("key", "value")
+BATCHES = ("n", "model", "mark", "requests", "remote", "state", "sent")
 SEALED = {
     "completions": COMPLETIONS,
     "attempts": ATTEMPTS,
@@ -62,6 +63,7 @@ SEALED = {
     "drops": DROPS,
     "memos": MEMOS,
     "facts": FACTS,
+    "batches": BATCHES,
 }
 
 
@@ -104,6 +106,9 @@ def _first(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
+_SECOND = ("completions", "attempts", "steps", "rows", "drops", "memos", "facts")
+
+
 def _second(db: sqlite3.Connection) -> None:
     """The ledger of attempts, seals, and ways to find a row by its id. Of a file of format 1 every answer becomes one
     attempt, sent at an unknown time.
@@ -129,7 +134,7 @@ def _second(db: sqlite3.Connection) -> None:
         ("steps", "kept INTEGER NOT NULL DEFAULT 0"),
         ("steps", "dropped INTEGER NOT NULL DEFAULT 0"),
         ("drops", "id TEXT NOT NULL DEFAULT ''"),
-        *((table, "seal TEXT NOT NULL DEFAULT ''") for table in SEALED if table != "attempts"),
+        *((table, "seal TEXT NOT NULL DEFAULT ''") for table in _SECOND if table != "attempts"),
     ):
         db.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
     db.execute("UPDATE drops SET id = row_id(sample)")
@@ -137,10 +142,19 @@ def _second(db: sqlite3.Connection) -> None:
         "UPDATE steps SET kept = (SELECT count(*) FROM rows WHERE rows.n = steps.n),"
         " dropped = (SELECT count(*) FROM drops WHERE drops.n = steps.n)"
     )
-    for table, columns in SEALED.items():
+    for table in _SECOND:
+        columns = SEALED[table]
         db.execute(f"UPDATE {table} SET seal = seal('{table}', {', '.join(columns)})")  # noqa: S608 (fixed names)
     db.execute("CREATE INDEX rows_by_id ON rows (id)")
     db.execute("CREATE INDEX drops_by_id ON drops (id)")
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second)
+def _third(db: sqlite3.Connection) -> None:
+    """The journal of batches at the providers."""
+    db.execute(
+        "CREATE TABLE batches (n INTEGER PRIMARY KEY, model TEXT NOT NULL, mark TEXT NOT NULL, requests TEXT NOT NULL,"
+        " remote TEXT NOT NULL, state TEXT NOT NULL, sent REAL NOT NULL, seal TEXT NOT NULL)"
+    )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _second, _third)

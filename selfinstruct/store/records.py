@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 from selfinstruct.sample import Sample
-from selfinstruct.teachers import Completion, Usage
+from selfinstruct.teachers import Completion, Request, Usage
 
 Way = Literal["realtime", "batch"]
 Outcome = Literal["answered", "empty", "failed", "doubt"]
@@ -53,6 +53,20 @@ class Drop(NamedTuple):
     reason: str
     detail: dict[str, Any]
     sample: Sample | str
+
+
+class Batch(NamedTuple):
+    """A batch at a provider, as the journal has it. `mark` is our name for it, `remote` the provider's, once known;
+    `state`: `intent` (about to be handed in), `sent`, `read` (all that it brought is on file), `void` (there is none).
+    """
+
+    n: int
+    model: str
+    mark: str
+    requests: tuple[Request, ...]
+    remote: str
+    state: str
+    sent: float
 
 
 class Station(NamedTuple):

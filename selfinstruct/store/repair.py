@@ -20,8 +20,8 @@ from selfinstruct.store.lock import Lock, noted
 
 _NEW = "repaired.db"
 _MOST = 20  # complaints of one kind that are listed
-_REAL = {("completions", "seconds"), ("attempts", "sent"), ("attempts", "seconds")}
-_SAVED = ("completions", "attempts", "memos", "facts")  # all else is worked out again from these
+_REAL = {("completions", "seconds"), ("attempts", "sent"), ("attempts", "seconds"), ("batches", "sent")}
+_SAVED = ("completions", "attempts", "memos", "facts", "batches")  # all else is worked out again from these
 
 
 def check(folder: Path) -> list[str]:
@@ -196,7 +196,7 @@ def _salvage(sources: list[Path]) -> dict[str, dict[Any, pages.Values]]:
             if len(values) == len(columns) + 1:
                 row = tuple(
                     rowid
-                    if table == "attempts" and column == "id"
+                    if (table, column) in (("attempts", "id"), ("batches", "n"))
                     else float(value)
                     if (table, column) in _REAL and isinstance(value, int)
                     else value

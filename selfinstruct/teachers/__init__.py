@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from selfinstruct.sample import Message, digest
 
@@ -30,6 +30,11 @@ class Request:
     @property
     def key(self) -> str:
         return digest(self.to_row())
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        messages = tuple(Message(role, content) for role, content in row["messages"])
+        return cls(row["model"], messages, row["text"], row["params"], row["schema"], row["draw"])
 
     def to_row(self) -> dict[str, Any]:
         return {

@@ -7,6 +7,7 @@ from typing import Any
 
 from selfinstruct.errors import TeacherError, TransientError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
+from selfinstruct.teachers.batches import AnthropicBatches
 from selfinstruct.teachers.capabilities import ANTHROPIC, Dropped, capabilities
 from selfinstruct.teachers.endpoint import Endpoint
 from selfinstruct.teachers.headers import Heard, rooms_of
@@ -55,20 +56,29 @@ class AnthropicTeacher:
         sampling = "temperature" not in self._known.refused
         self._headers = {"anthropic-version": _VERSION_WITH_SAMPLING if sampling else _VERSION}
         self._max_tokens = _MAX_TOKENS if sampling else _MAX_TOKENS_THINKING
-        self._transport = transport or (
+        self.transport = transport or (
             Direct(at, _keys) if at.own else Official(at, "anthropic", "AsyncAnthropic")
         )
 
     async def complete(self, request: Request) -> Completion:
-        reply = await self._transport.post(self._path, encode(self._body(request)), self._headers)
+        reply = await self.transport.post(self._path, encode(self.body(request)), self._headers)
         for room in rooms_of(reply.headers):
             self.heard(room)
         return read(reply, request, self.at)
 
-    async def close(self) -> None:
-        await self._transport.close()
+    def read(self, reply: Reply, request: Request) -> Completion:
+        """A reply that came another way: as a row of a batch."""
+        return read(reply, request, self.at)
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    @property
+    def batches(self) -> AnthropicBatches:
+        return AnthropicBatches(self)
+
+    async def close(self) -> None:
+        await self.transport.close()
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """What is sent for a request, on its own or in a batch."""
         if request.text is not None:
             raise TeacherError(f"{self.model} does not continue plain text", "it answers messages only")
         params, left_out = self._known.split(request.params)

@@ -8,6 +8,7 @@ from typing import Any
 
 from selfinstruct.errors import TeacherError, TransientError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
+from selfinstruct.teachers.batches import OpenAIBatches
 from selfinstruct.teachers.capabilities import OPENAI, UNKNOWN, Dropped, capabilities
 from selfinstruct.teachers.endpoint import Endpoint
 from selfinstruct.teachers.headers import Heard, rooms_of
@@ -67,22 +68,31 @@ class OpenAITeacher:
         self.package = "" if at.own else "openai"
         self.heard: Heard = lambda room: None  # told how much room the provider's limits leave
         self._dropped = Dropped(self.model)
-        self._transport = transport or (
+        self.transport = transport or (
             Direct(at, _bearer) if at.own else Official(at, "openai", "AsyncOpenAI")
         )
 
     async def complete(self, request: Request) -> Completion:
-        body = self._body(request)
+        body = self.body(request)
         path = "/chat/completions" if request.text is None else "/completions"
-        reply = await self._transport.post(path, encode(body), {})
+        reply = await self.transport.post(path, encode(body), {})
         for room in rooms_of(reply.headers):
             self.heard(room)
         return read(reply, request, self.at)
 
-    async def close(self) -> None:
-        await self._transport.close()
+    def read(self, reply: Reply, request: Request) -> Completion:
+        """A reply that came another way: as a row of a batch."""
+        return read(reply, request, self.at)
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    @property
+    def batches(self) -> OpenAIBatches:
+        return OpenAIBatches(self)
+
+    async def close(self) -> None:
+        await self.transport.close()
+
+    def body(self, request: Request) -> dict[str, Any]:
+        """What is sent for a request, on its own or in a batch."""
         params, left_out = self._known.split(request.params)
         left_out |= _OURS & params.keys()
         self._dropped.tell(left_out)

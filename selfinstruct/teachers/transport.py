@@ -34,6 +34,12 @@ _JSON = {"content-type": "application/json"}
 class Transport(Protocol):
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply: ...
 
+    async def get(
+        self, path: str, *, headers: Mapping[str, str] | None = None, largest: int | None = None
+    ) -> Reply:
+        """Raises TeacherError when what comes back is larger than `largest` bytes (LARGEST_REPLY by default)."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -47,13 +53,24 @@ class Direct:
         self._session: aiohttp.ClientSession | None = None
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        return await self._ask("POST", path, body, headers, LARGEST_REPLY)
+
+    async def get(
+        self, path: str, *, headers: Mapping[str, str] | None = None, largest: int | None = None
+    ) -> Reply:
+        return await self._ask("GET", path, None, headers or {}, largest or LARGEST_REPLY)
+
+    async def _ask(
+        self, verb: str, path: str, body: bytes | None, headers: Mapping[str, str], largest: int
+    ) -> Reply:
         if self._session is None:
             self._session = self._open()
+        url = self.at.url.rstrip("/") + path
         try:
-            async with self._session.post(
-                self.at.url.rstrip("/") + path, data=body, headers=headers, allow_redirects=False
+            async with self._session.request(
+                verb, url, data=body, headers=headers, allow_redirects=False
             ) as response:
-                return Reply(response.status, response.headers, await self._read(response))
+                return Reply(response.status, response.headers, await self._read(response, largest))
         except (aiohttp.ClientSSLError, ssl.SSLError) as error:
             raise TeacherError(
                 f"{self.at.identity}: no trusted connection to {self.at.shown}: {self.at.quote(str(error))}",
@@ -67,14 +84,14 @@ class Direct:
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             raise _broken(self.at, error) from None
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, largest: int) -> bytes:
         chunks, size = [], 0
         async for chunk in response.content.iter_any():
             chunks.append(chunk)
             size += len(chunk)
-            if size > LARGEST_REPLY:
+            if size > largest:
                 raise TeacherError(
-                    f"{self.at.identity}: one answer of over {LARGEST_REPLY >> 20} MiB from {self.at.shown}",
+                    f"{self.at.identity}: one answer of over {largest >> 20} MiB from {self.at.shown}",
                     "no completion is that long; is it an address of another kind of server?",
                 )
         return b"".join(chunks)
@@ -108,11 +125,24 @@ class Official:
         self._response: Any = None
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+        return await self._ask("post", path, {**_JSON, **headers}, content=body)
+
+    async def get(
+        self, path: str, *, headers: Mapping[str, str] | None = None, largest: int | None = None
+    ) -> Reply:
+        reply = await self._ask("get", path, headers or {})
+        if len(reply.body) > (largest or LARGEST_REPLY):
+            raise TeacherError(
+                f"{self.at.identity}: one answer of over {(largest or LARGEST_REPLY) >> 20} MiB"
+            )
+        return reply
+
+    async def _ask(self, verb: str, path: str, headers: Mapping[str, str], **content: bytes) -> Reply:
         if self._client is None:
             self._open()
         try:
-            response = await self._client.post(
-                path, content=body, cast_to=self._response, options={"headers": {**_JSON, **headers}}
+            response = await getattr(self._client, verb)(
+                path, cast_to=self._response, options={"headers": dict(headers)}, **content
             )
         except self._sdk.APIStatusError as error:
             response = error.response

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ class Recorder:
     async def post(self, path: str, body: bytes, headers: Any) -> Reply:
         self.path, self.body = path, json.loads(body)
         return Reply(200, {}, json.dumps(self.answer).encode())
+
+    async def get(
+        self, path: str, *, headers: Mapping[str, str] | None = None, largest: int | None = None
+    ) -> Reply:
+        raise AssertionError("nothing is fetched")
 
     async def close(self) -> None: ...
 
