@@ -12,6 +12,7 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,11 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "chaos")]
 
 import trials  # noqa: E402
+from batch_server import Batches  # noqa: E402
+from loopback import Loopback  # noqa: E402
+from test_batches import BATCHED, POINTS, Dying  # noqa: E402
+
+from selfinstruct.store import Store  # noqa: E402
 
 
 def r1(folder: Path, options: argparse.Namespace) -> str:
@@ -83,6 +89,28 @@ def r10(folder: Path, options: argparse.Namespace) -> str:
     return f"60 runs with a cap, 20 % faults: {over} overshoots, {reached} reached it, booked up to {closest:.2%} of it"
 
 
+def r15(folder: Path, options: argparse.Namespace) -> str:
+    rng, twice, lost, doubt = random.Random(6), 0, 0, 0
+    source = folder / "prompts.jsonl"
+    trials.written(20, source)
+    for number in range(50):
+        point = rng.choice([*POINTS, str(rng.randrange(1, 20))])
+        with Loopback(trials.Answerer()) as server:
+            server.batches = Batches(looks=1)
+            course = Dying(folder / f"run{number}", server, BATCHED, source)
+            course.die(point)
+            course.finish()
+            handed = Counter(key for ids in server.batches.submitted for key in ids)
+            twice += sum(count > 1 for count in handed.values())
+            lost += len(server.batches.paid) - course.filed
+        with Store.read(course.folder) as store:
+            doubt += store.spent().doubt_nano
+    return (
+        f"50 SIGKILLs of runs with batches, in every state: {twice} requests handed in twice, {lost} paid rows lost,"
+        f" {doubt} nano-dollars in doubt in the end"
+    )
+
+
 TRIALS: dict[str, Callable[[Path, argparse.Namespace], str]] = {
     "R1": r1,
     "R3": r3,
@@ -91,6 +119,7 @@ TRIALS: dict[str, Callable[[Path, argparse.Namespace], str]] = {
     "R8": r8,
     "R9": r9,
     "R10": r10,
+    "R15": r15,
 }
 
 

@@ -213,7 +213,7 @@ class Loopback:
 
     def _keep(self, head: bytes, body: bytes) -> None:
         self.heads.append(_headers(head))
-        self.bodies.append(orjson.loads(body))
+        self.bodies.append(orjson.loads(body or b"{}"))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.in_flight -= 1

@@ -107,17 +107,8 @@ class OpenAIBatches:
         return _text(made, "id", self.at)
 
     async def _upload(self, content: bytes, mark: str) -> str:
-        edge = f"edge-{mark}"
-        head = (
-            f'--{edge}\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
-            f'--{edge}\r\ncontent-disposition: form-data; name="file"; filename="{mark}.jsonl"\r\n'
-            "content-type: application/jsonl\r\n\r\n"
-        )
-        body = head.encode() + content + f"\r\n--{edge}--\r\n".encode()
-        headers = {"content-type": f"multipart/form-data; boundary={edge}"}
-        return _text(
-            _object(await self.teacher.transport.post("/files", body, headers), self.at), "id", self.at
-        )
+        reply = await self.teacher.transport.upload("/files", {"purpose": "batch"}, f"{mark}.jsonl", content)
+        return _text(_object(reply, self.at), "id", self.at)
 
     async def find(self, mark: str, count: int, since: float, known: frozenset[str]) -> str | None:
         """The batch that bears the mark, if it was ever made."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import ssl
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -40,6 +41,10 @@ class Transport(Protocol):
         """Raises TeacherError when what comes back is larger than `largest` bytes (LARGEST_REPLY by default)."""
         ...
 
+    async def upload(self, path: str, fields: Mapping[str, str], name: str, content: bytes) -> Reply:
+        """Post a form with a file of that name; `fields` and `name` hold no quotes or line ends."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -59,6 +64,19 @@ class Direct:
         self, path: str, *, headers: Mapping[str, str] | None = None, largest: int | None = None
     ) -> Reply:
         return await self._ask("GET", path, None, headers or {}, largest or LARGEST_REPLY)
+
+    async def upload(self, path: str, fields: Mapping[str, str], name: str, content: bytes) -> Reply:
+        edge = f"edge-{uuid.uuid4().hex}"
+        head = "".join(
+            f'--{edge}\r\ncontent-disposition: form-data; name="{field}"\r\n\r\n{value}\r\n'
+            for field, value in fields.items()
+        )
+        head += (
+            f'--{edge}\r\ncontent-disposition: form-data; name="file"; filename="{name}"\r\n'
+            "content-type: application/jsonl\r\n\r\n"
+        )
+        body = head.encode() + content + f"\r\n--{edge}--\r\n".encode()
+        return await self.post(path, body, {"content-type": f"multipart/form-data; boundary={edge}"})
 
     async def _ask(
         self, verb: str, path: str, body: bytes | None, headers: Mapping[str, str], largest: int
@@ -137,7 +155,11 @@ class Official:
             )
         return reply
 
-    async def _ask(self, verb: str, path: str, headers: Mapping[str, str], **content: bytes) -> Reply:
+    async def upload(self, path: str, fields: Mapping[str, str], name: str, content: bytes) -> Reply:
+        form = {"body": dict(fields), "files": {"file": (name, content, "application/jsonl")}}
+        return await self._ask("post", path, {"content-type": "multipart/form-data"}, **form)
+
+    async def _ask(self, verb: str, path: str, headers: Mapping[str, str], **content: Any) -> Reply:
         if self._client is None:
             self._open()
         try:

@@ -219,9 +219,10 @@ class Dying(Course):
         assert process.returncode == -signal.SIGKILL, said
 
 
-@pytest.mark.parametrize(
-    "point", ["before upload", "before create", "before record", "polling", "reading", "1", "7"]
-)
+POINTS = ("before upload", "before create", "before record", "polling", "reading")
+
+
+@pytest.mark.parametrize("point", [*POINTS, "1", "7"])
 def test_r15_killed_in_every_state(tmp_path: Path, point: str) -> None:
     source = tmp_path / "prompts.jsonl"
     written(20, source)

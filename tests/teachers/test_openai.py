@@ -43,6 +43,9 @@ class Recorder:
     ) -> Reply:
         raise AssertionError("nothing is fetched")
 
+    async def upload(self, path: str, fields: Mapping[str, str], name: str, content: bytes) -> Reply:
+        raise AssertionError("nothing is uploaded")
+
     async def close(self) -> None: ...
 
 
