@@ -18,6 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from selfinstruct.errors import Paused, SelfInstructError, TeacherError, TransientError
 from selfinstruct.sample import digest
 from selfinstruct.store import Batch, Filed, Settled, Store
+from selfinstruct.store.journal import Journal
 from selfinstruct.teachers import Completion, Request
 from selfinstruct.teachers.batches import Row, Wire
 
@@ -61,6 +62,7 @@ class Batched:
         self._wire = wire
         self._model = model
         self._store = store
+        self._journal = Journal(store)
         self._price = price
         self._patience = patience
         self._told = told
@@ -74,7 +76,7 @@ class Batched:
             str, asyncio.Future[Completion]
         ] = {}  # what earlier batches, still open, will answer
         self._said: dict[int, str] = {}
-        for batch in store.batches(model):
+        for batch in self._journal.unfinished(model):
             self._take_up(batch)
 
     def _take_up(self, batch: Batch) -> None:
@@ -86,7 +88,7 @@ class Batched:
             if self._store.get(request.key) is None
         ]
         if not waiting:
-            self._store.mark_batch(batch.n, batch.remote, "read")
+            self._journal.mark(batch.n, batch.remote, "read")
             return
         self._open |= {each.key: each.answer for each in waiting}
         self._begin(self._go_on(batch, waiting))
@@ -127,12 +129,12 @@ class Batched:
         mark = digest([now, [each.key for each in waiting]])
         try:
             async with self._handing:
-                batch = self._store.open_batch(self._model, mark, now, [each.request for each in waiting])
+                batch = self._journal.begin(self._model, mark, now, [each.request for each in waiting])
                 remote = await self._submit(batch, [each.line for each in waiting])
-                self._store.mark_batch(batch.n, remote, "sent")
+                self._journal.mark(batch.n, remote, "sent")
         except Exception as error:  # whatever it is, those who wait must hear of it
             if isinstance(error, TeacherError) and not isinstance(error, TransientError):
-                self._store.mark_batch(batch.n, "", "void")  # refused: there is none
+                self._journal.mark(batch.n, "", "void")  # refused: there is none
             self._fail(waiting, error)
         else:
             await self._finish(batch._replace(remote=remote), waiting)
@@ -155,7 +157,7 @@ class Batched:
         return await self._retrying(once)
 
     async def _find(self, batch: Batch) -> str | None:
-        known = frozenset(self._store.remotes())
+        known = frozenset(self._journal.remotes())
         return await self._wire.find(batch.mark, len(batch.requests), batch.sent, known)
 
     async def _retrying(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
@@ -192,9 +194,9 @@ class Batched:
             if not batch.remote:
                 remote = await self._retrying(lambda: self._find(batch))
                 if remote is None:  # the process died before it was handed in
-                    self._store.mark_batch(batch.n, "", "void")
+                    self._journal.mark(batch.n, "", "void")
                     raise LateError("the batch was never handed in")
-                self._store.mark_batch(batch.n, remote, "sent")
+                self._journal.mark(batch.n, remote, "sent")
                 batch = batch._replace(remote=remote)
         except Exception as error:
             self._fail(waiting, error)

@@ -24,7 +24,7 @@ from typing import Any, Self
 from selfinstruct.errors import StoreError
 from selfinstruct.sample import Sample, digest
 from selfinstruct.store import layout
-from selfinstruct.store.layout import ATTEMPTS, BATCHES, DROPS, ROWS, STEPS, insert, seal, sealed
+from selfinstruct.store.layout import ATTEMPTS, DROPS, ROWS, STEPS, insert, seal, sealed
 from selfinstruct.store.lock import Lock
 from selfinstruct.store.records import (
     Attempt,
@@ -348,43 +348,6 @@ class Store:
             await self.settle(number, Settled("failed", 0.0, detail="its batch was taken up again"))
         return Booked(nano, tokens)
 
-    # batches at the providers
-
-    def open_batch(self, model: str, mark: str, sent: float, requests: Sequence[Request]) -> Batch:
-        """Write down that a batch is about to be handed in; it is on disk when this returns."""
-        n = 1 + self._one("SELECT coalesce(max(n), 0) FROM batches")[0]
-        text = json.dumps([request.to_row() for request in requests])
-        with self._commit() as db:
-            db.execute(
-                insert("batches"), sealed("batches", (n, model, mark, text, "", "intent", float(sent)))
-            )
-        return Batch(n, model, mark, tuple(requests), "", "intent", sent)
-
-    def mark_batch(self, n: int, remote: str, state: str) -> None:
-        """Write down what became of a batch."""
-        row = self._one(f"SELECT {', '.join(BATCHES)}, seal FROM batches WHERE n = ?", (n,))  # noqa: S608
-        n, model, mark, text, _, _, sent = self._whole("batches", row)
-        with self._commit() as db:
-            db.execute(
-                insert("batches", how="INSERT OR REPLACE"),
-                sealed("batches", (n, model, mark, text, remote, state, sent)),
-            )
-
-    def batches(self, model: str) -> list[Batch]:
-        """Those of a model that are not known to have ended, oldest first."""
-        found = []
-        open = "model = ? AND state IN ('intent', 'sent') ORDER BY n"
-        for row in self._all(f"SELECT {', '.join(BATCHES)}, seal FROM batches WHERE {open}", (model,)):  # noqa: S608
-            n, model, mark, text, remote, state, sent = self._whole("batches", row)
-            found.append(
-                Batch(n, model, mark, tuple(map(Request.from_row, json.loads(text))), remote, state, sent)
-            )
-        return found
-
-    def remotes(self) -> list[str]:
-        """The providers' names of all batches in the journal."""
-        return [remote for (remote,) in self._all("SELECT remote FROM batches WHERE remote != ''")]
-
     def spent(self, n: int | None = None) -> Spent:
         """What the answers took that step `n` used, or what the whole run has spent, failed attempts included."""
         if n is not None:
@@ -604,14 +567,9 @@ def _dropped(sample: Sample | str, reason: str, detail: str) -> tuple[str, str, 
     return sample.id, reason, detail, json.dumps(sample.to_row())
 
 
-def _used(usage: Usage) -> tuple[int, int, int, int, int]:
-    return (
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cached_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-    )
+def _used(usage: Usage) -> tuple[int, ...]:
+    cached = usage.cached_tokens, usage.cache_write_tokens
+    return usage.input_tokens, usage.output_tokens, *cached, usage.reasoning_tokens
 
 
 def _booked(number: int, attempt: Attempt, settled: Settled | None) -> _Write:

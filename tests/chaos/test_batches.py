@@ -21,6 +21,7 @@ from selfinstruct.pipeline import execute
 from selfinstruct.pricing import Price, cost
 from selfinstruct.steps import read, respond
 from selfinstruct.store import Store
+from selfinstruct.store.journal import Journal
 
 PRICE = {"input": 2, "output": 8}
 
@@ -60,7 +61,7 @@ def test_one_batch_at_half_the_price(tmp_path: Path, provider: str) -> None:
         bills = [store.get(row["key"]) for row in rows]
         assert store.booked().nano == sum(cost(bill.completion.usage, half) for bill in bills if bill)
         assert (
-            store.batches(f"{provider}/test@loop") != []
+            Journal(store).unfinished(f"{provider}/test@loop") != []
         )  # closed when the next run has seen that all is on file
 
 
@@ -164,6 +165,7 @@ BATCHED = """
 import asyncio, pathlib, sys
 from selfinstruct import batching
 from selfinstruct.store import Store
+from selfinstruct.store.journal import Journal
 from selfinstruct.pipeline import execute
 from selfinstruct.steps import read, respond, write
 from selfinstruct.teachers import batches

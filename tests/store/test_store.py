@@ -247,7 +247,7 @@ def test_migrations_keep_the_rows_and_fail_whole(tmp_path: Path, monkeypatch: py
     with pytest.raises(StoreError, match="nowhere"):
         Store.open(tmp_path)
     with sqlite3.connect(tmp_path / FILE) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
         assert db.execute("SELECT name FROM sqlite_master WHERE name = 'half'").fetchone() is None
         assert db.execute("SELECT note FROM completions").fetchall() == [("new",)]
     db.close()

@@ -31,7 +31,7 @@ def refused(spec: str | dict[str, Any], role: str = "teacher") -> str:
 
 
 def way(teacher: Teacher) -> type:
-    return type(vars(teacher)["_transport"])
+    return type(vars(teacher)["transport"])
 
 
 def test_the_providers_own_addresses_go_through_their_sdks() -> None:
