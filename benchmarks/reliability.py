@@ -23,7 +23,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "chaos")]
 import trials  # noqa: E402
 from batch_server import Batches  # noqa: E402
 from loopback import Loopback  # noqa: E402
-from test_batches import BATCHED, POINTS, Dying  # noqa: E402
+from test_batches import POINTS, Dying, of  # noqa: E402
 
 from selfinstruct.store import Store  # noqa: E402
 
@@ -98,7 +98,7 @@ def r15(folder: Path, options: argparse.Namespace) -> str:
         point = rng.choice([*POINTS, str(rng.randrange(1, 20))])
         with Loopback(trials.Answerer()) as server:
             server.batches = Batches(looks=1)
-            course = Dying(folder / f"run{number}", server, BATCHED, source)
+            course = Dying(folder / f"run{number}", server, of(rng.choice(["openai", "anthropic"])), source)
             course.die(point)
             course.finish()
             handed = Counter(key for ids in server.batches.submitted for key in ids)

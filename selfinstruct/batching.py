@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 LULL = 0.5  # seconds without a new request after which a batch goes out
 FIRST_LOOK = 5.0  # seconds until a batch is looked at; then half as long again each time
 LONGEST_LOOK = 60.0
+LOOKS = 3  # at the provider's list, before a batch that is not in it counts as never handed in
 CALL = 600.0  # seconds for one call about a batch
 ATTEMPTS = 6  # at each step of a batch's way, for trouble that passes
 BACK_OFF = wait_random_exponential(multiplier=0.5, max=30)
@@ -71,7 +72,8 @@ class Batched:
         self._gathering: asyncio.Task[None] | None = None
         self._works: set[asyncio.Task[None]] = set()
         self._handing = asyncio.Lock()  # held from the journal's intent until the provider's id is on disk
-        self._filing = asyncio.Lock()  # held while what a batch brought is filed
+        self.filing = asyncio.Lock()  # held while what a batch brought is handed out and filed
+        self._expected: set[str] = set()
         self._open: dict[
             str, asyncio.Future[Completion]
         ] = {}  # what earlier batches, still open, will answer
@@ -98,6 +100,14 @@ class Batched:
         self._works.add(task)
         task.add_done_callback(self._works.discard)
 
+    def expect(self, key: str) -> None:
+        """Somebody is about to ask for this; to be said while `filing` is held, after a look into the store."""
+        self._expected.add(key)
+
+    def awaits(self, key: str) -> bool:
+        """Whether an earlier batch, still open, will answer this request."""
+        return key in self._open
+
     async def complete(self, request: Request) -> Completion:
         """The answer, when its batch has ended. Raises LateError when it has none, and what a single reply raises."""
         key = request.key
@@ -117,7 +127,10 @@ class Batched:
                 await asyncio.sleep(LULL)
             batch: list[_Waiting] = []
             size = 0
+            raw = self._waiting[0].request.text is not None
             while self._waiting and len(batch) < self._wire.most:
+                if (self._waiting[0].request.text is not None) != raw:
+                    break  # a batch has one kind of request
                 size += len(self._waiting[0].line)
                 if batch and size > self._wire.largest:
                     break
@@ -133,32 +146,42 @@ class Batched:
                 remote = await self._submit(batch, [each.line for each in waiting])
                 self._journal.mark(batch.n, remote, "sent")
         except Exception as error:  # whatever it is, those who wait must hear of it
-            if isinstance(error, TeacherError) and not isinstance(error, TransientError):
-                self._journal.mark(batch.n, "", "void")  # refused: there is none
             self._fail(waiting, error)
         else:
             await self._finish(batch._replace(remote=remote), waiting)
 
     async def _submit(self, batch: Batch, lines: Sequence[bytes]) -> str:
-        """Hand it in, once. When an attempt's fate is unknown, the provider is asked before another one is made."""
-        doubt = False
+        """Hand it in, once. After an attempt that failed the provider is asked whether it arrived, before the next.
+        Raises Paused when that can't be settled: the next run asks again.
+        """
+        uncertain = False
 
         async def once() -> str:
-            nonlocal doubt
-            if doubt and (found := await self._find(batch)) is not None:
+            nonlocal uncertain
+            if uncertain and (found := await self._find(batch)) is not None:
                 return found
-            doubt = False
             try:
                 return await self._wire.submit(batch.mark, lines)
-            except TransientError as error:
-                doubt = error.in_doubt
+            except TransientError:
+                uncertain = True
+                raise
+            except TeacherError:
+                if not uncertain:
+                    self._journal.mark(batch.n, "", "void")  # refused: there is none
                 raise
 
-        return await self._retrying(once)
+        try:
+            return await self._retrying(once)
+        except TransientError as error:
+            raise Paused(
+                f"{self._model}: a batch can't be handed in: {error.message}",
+                "run the same command again later; it first asks the provider whether the batch arrived",
+            ) from None
 
     async def _find(self, batch: Batch) -> str | None:
         known = frozenset(self._journal.remotes())
-        return await self._wire.find(batch.mark, len(batch.requests), batch.sent, known)
+        keys = frozenset(request.key for request in batch.requests)
+        return await self._wire.find(batch.mark, keys, batch.sent, known)
 
     async def _retrying(self, attempt: Callable[[], Awaitable[Result]]) -> Result:
         retrying = AsyncRetrying(
@@ -182,7 +205,7 @@ class Batched:
         the next run.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace), self._handing, self._filing:
+            async with asyncio.timeout(grace), self._handing, self.filing:
                 pass
         works = [*self._works, *([self._gathering] if self._gathering is not None else [])]
         for work in works:
@@ -192,16 +215,25 @@ class Batched:
     async def _go_on(self, batch: Batch, waiting: Sequence[_Waiting]) -> None:
         try:
             if not batch.remote:
-                remote = await self._retrying(lambda: self._find(batch))
-                if remote is None:  # the process died before it was handed in
-                    self._journal.mark(batch.n, "", "void")
-                    raise LateError("the batch was never handed in")
-                self._journal.mark(batch.n, remote, "sent")
-                batch = batch._replace(remote=remote)
+                batch = batch._replace(remote=await self._found(batch))
         except Exception as error:
             self._fail(waiting, error)
         else:
             await self._finish(batch, waiting)
+
+    async def _found(self, batch: Batch) -> str:
+        """The provider's name of a batch whose process died while it was handed in. Raises LateError when it never was;
+        a listing may lag behind, so that it is looked at more than once.
+        """
+        async with self._handing:
+            for look in range(LOOKS):
+                if look:
+                    await asyncio.sleep(FIRST_LOOK)
+                if (remote := await self._retrying(lambda: self._find(batch))) is not None:
+                    self._journal.mark(batch.n, remote, "sent")
+                    return remote
+            self._journal.mark(batch.n, "", "void")
+        raise LateError("the batch was never handed in")
 
     async def _finish(self, batch: Batch, waiting: Sequence[_Waiting]) -> None:
         """Wait for its end, and hand out what it brought."""
@@ -220,10 +252,16 @@ class Batched:
                 await asyncio.sleep(pause)
                 pause = min(LONGEST_LOOK, pause * 1.5)
             rows = await self._retrying(lambda: self._wire.rows(progress))
+            if progress.said and not rows:
+                self._journal.mark(batch.n, batch.remote, "void")
+                raise Paused(
+                    f"{self._model}: a batch failed as a whole: {progress.said}",
+                    "mend what the provider names, or wait; the same command hands its requests in anew",
+                )
         except Exception as error:
             self._fail(waiting, error)
             return
-        async with self._filing:
+        async with self.filing:
             await self._hand_out(batch, waiting, rows, progress.said)
 
     async def _hand_out(
@@ -247,8 +285,9 @@ class Batched:
                     each.answer.exception()
                 continue
             if (
-                self._open.pop(each.key, None) is not None
-            ):  # nobody has asked for it in this run; it is paid for
+                each.key in self._open and each.key not in self._expected
+            ):  # not asked for in this run, and paid for
+                del self._open[each.key]
                 nano = self._price(completion)
                 settled = Settled("answered", time.time() - batch.sent, completion.usage, nano)
                 filed = Filed(replace(completion, key=each.key), nano, settled.seconds)

@@ -28,6 +28,7 @@ from selfinstruct.pricing import Price, cost, worst
 from selfinstruct.prompts import Prompts
 from selfinstruct.sample import Message, Sample, canonical, digest
 from selfinstruct.store import Attempt, Drop, Filed, Settled, Store
+from selfinstruct.store.journal import Journal
 from selfinstruct.teachers import Completion, Request, Teacher, Usage
 from selfinstruct.teachers.reply import EmptyAnswerError
 
@@ -184,9 +185,7 @@ class _Asking:
     billed: int = 0
     straggling: bool = False  # its batch brought no answer, and it is asked for in real time
 
-    @property
-    def batched(self) -> bool:
-        return self.role.mode != "realtime" and not self.straggling
+    batched: bool = False  # this attempt waits for a batch
 
     @property
     def price(self) -> Price | None:
@@ -219,6 +218,9 @@ class Session:
         session = cls(place, store, Budget(caps.run.nano, before.nano), caps.steps)
         if caps.run.tokens is not None:
             session._tokens = Budget(caps.run.tokens, before.tokens, unit="tokens")
+        for role in place.roles.values():  # batches of earlier runs are waited for, whatever the mode is now
+            if hasattr(role.teacher, "batches") and Journal(store).unfinished(role.teacher.model):
+                session._batches(role)
         return session
 
     def _purse(self, step: str) -> Purse:
@@ -282,6 +284,9 @@ class Session:
 
     async def _attempt(self, asking: _Asking) -> Filed:
         role, purse = asking.role, self._purse(asking.step)
+        earlier = self._batched.get(role.teacher.model)
+        awaited = earlier is not None and earlier.awaits(asking.key)
+        asking.batched = not asking.straggling and (role.mode != "realtime" or awaited)
         if asking.batched:
             return await self._attempt_in_batch(asking, purse)
         tokens, nano = role.worst(asking.request)
@@ -297,7 +302,12 @@ class Session:
 
     async def _attempt_in_batch(self, asking: _Asking, purse: Purse) -> Filed:
         """An attempt that waits for a batch: no slot is held, and when the run stops it is left to the next one."""
-        purse.refund(*await self.store.release(asking.key))
+        batches = self._batches(asking.role)
+        async with batches.filing:  # what an earlier batch brought is either on file by now, or comes to us
+            if (filed := self.store.get(asking.key)) is not None:
+                return filed
+            batches.expect(asking.key)
+            purse.refund(*await self.store.release(asking.key))
         tokens, nano = asking.role.worst(asking.request, half=True)
         async with purse.reserve(nano, tokens) as reserved:
             if self._ending is not None:
@@ -305,7 +315,7 @@ class Session:
             try:
                 return await self._send(asking, reserved)
             except LateError:
-                asking.straggling = asking.role.mode == "batch-then-realtime"
+                asking.straggling = asking.role.mode != "batch"
                 raise
 
     def _batches(self, role: Role) -> Batched:

@@ -736,3 +736,52 @@ def test_a_bad_block_carries_its_own_text() -> None:
     assert isinstance(bad, ParseError)
     assert bad.text == "4. Instruction:  Name a colour.\n4. Input:\n<noinput>\n###\n"
     assert good == Task("Name a fruit.", "", "fig")
+
+
+def test_ten_thousand_damaged_lists_in_json() -> None:
+    """What is read is what any JSON reader finds from the first brace on, item by item."""
+    rng = random.Random(8)
+    whole = json.dumps(
+        {"tasks": [dict(zip(Task._fields, row, strict=True)) for row in ROWS]}, ensure_ascii=False
+    )
+    originals = [whole, f"Here they are:\n```json\n{whole}\n```\n", whole.replace('"output"', '"Output"', 1)]
+    kept = 0
+    for _ in range(10_000):
+        text = mutated(rng.choice(originals), rng)
+        start = time.perf_counter()
+        try:
+            found = tasks(text)
+        except ParseError:
+            continue
+        finally:
+            assert time.perf_counter() - start < 5
+        items = json.JSONDecoder().raw_decode(text, text.index("{"))[0]["tasks"]
+        assert len(found) == len(items)
+        for task, item in zip(found, items, strict=True):
+            sound = isinstance(item, dict) and all(
+                isinstance(item.get(name), str) for name in ("instruction", "input", "output")
+            )
+            assert isinstance(task, Task) == sound
+            if isinstance(task, Task):
+                kept += 1
+                given_input = item["input"].strip()
+                expected = "" if given_input.lower() == "<noinput>" else given_input
+                assert task == (item["instruction"].strip(), expected, item["output"].strip())
+    assert kept > 5_000
+
+
+def test_ten_thousand_damaged_lists_in_blocks() -> None:
+    """A task that is read stands in the text between its own three labels, in their order."""
+    rng = random.Random(9)
+    kept = 0
+    for _ in range(10_000):
+        text = mutated(rendered(ROWS), rng)
+        for task in blocks(text, 4, cut=rng.random() < 0.3):
+            if isinstance(task, ParseError):
+                continue
+            kept += 1
+            at = text.find(task.instruction)
+            assert at >= 0
+            assert task.output in text[at + len(task.instruction) :]
+            assert task.input in text
+    assert kept > 10_000

@@ -23,6 +23,7 @@ from selfinstruct.teachers.transport import Transport
 
 LARGEST = 2**30  # bytes of one file of results
 PAGE = 100  # batches in one listing
+NEAR = 900.0  # seconds that a provider's clock may differ from ours, and a hand-over may take
 _MARK = "selfinstruct"  # the metadata under which OpenAI keeps our mark
 
 
@@ -57,7 +58,9 @@ class Wire(Protocol):
 
     async def submit(self, mark: str, lines: Sequence[bytes]) -> str: ...
 
-    async def find(self, mark: str, count: int, since: float, known: frozenset[str]) -> str | None: ...
+    async def find(self, mark: str, keys: frozenset[str], since: float, known: frozenset[str]) -> str | None:
+        """The batch of these keys that was handed in at about `since`, if it arrived; none of those in `known`."""
+        ...
 
     async def look(self, remote: str) -> Progress: ...
 
@@ -110,7 +113,7 @@ class OpenAIBatches:
         reply = await self.teacher.transport.upload("/files", {"purpose": "batch"}, f"{mark}.jsonl", content)
         return _text(_object(reply, self.at), "id", self.at)
 
-    async def find(self, mark: str, count: int, since: float, known: frozenset[str]) -> str | None:
+    async def find(self, mark: str, keys: frozenset[str], since: float, known: frozenset[str]) -> str | None:
         """The batch that bears the mark, if it was ever made."""
         after = ""
         while True:
@@ -191,19 +194,38 @@ class AnthropicBatches:
             _object(await self.teacher.transport.post(self._path, body, _HEADERS), self.at), "id", self.at
         )
 
-    async def find(self, mark: str, count: int, since: float, known: frozenset[str]) -> str | None:
-        after = ""
+    async def find(self, mark: str, keys: frozenset[str], since: float, known: frozenset[str]) -> str | None:
+        """By time and size; by the ids of its rows where it has ended. Raises TransientError when several at work could
+        be the one.
+        """
+        working, after = [], ""
         while True:
             listing = _object(await self._get(f"{self._path}?limit={PAGE}{after}"), self.at)
             found = _list(listing, "data")
             for batch in found:
                 total = sum(int(n or 0) for n in (batch.get("request_counts") or {}).values())
                 remote = _text(batch, "id", self.at)
-                if remote not in known and total == count and _moment(batch.get("created_at")) >= since - 60:
+                near = abs(_moment(batch.get("created_at")) - since) <= NEAR
+                if remote in known or total != len(keys) or not near:
+                    continue
+                progress = await self.look(remote)
+                if not progress.ended:
+                    working.append(remote)
+                elif {row.key for row in await self.rows(progress)} & keys:
                     return remote
-            if not found or not listing.get("has_more") or _moment(found[-1].get("created_at")) < since - 60:
-                return None
+            if (
+                not found
+                or not listing.get("has_more")
+                or _moment(found[-1].get("created_at")) < since - NEAR
+            ):
+                break
             after = f"&after_id={_text(found[-1], 'id', self.at)}"
+        if len(working) > 1:
+            raise TransientError(
+                f"{self.at.identity}: {len(working)} batches at work could be the one that was handed in",
+                "wait until they have ended: then they are told apart by their rows",
+            )
+        return working[0] if working else None
 
     async def look(self, remote: str) -> Progress:
         batch = _object(await self._get(f"{self._path}/{_slug(remote)}"), self.at)
@@ -229,7 +251,7 @@ class AnthropicBatches:
         elif kind == "errored":
             error = result.get("error")
             inner = error.get("error", error) if isinstance(error, dict) else {}
-            status = 400 if "invalid_request" in str(inner.get("type")) else 500
+            status = _STATUS.get(str(inner.get("type")), 500) if isinstance(inner, dict) else 500
             yield Row(key, Reply(status, {}, orjson.dumps({"error": inner})))
         else:
             yield Row(key, None, kind)
@@ -241,6 +263,16 @@ class AnthropicBatches:
         return self.teacher.read(reply, request)
 
 
+_STATUS = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "overloaded_error": 529,
+}
 _HEADERS = {"anthropic-version": "2023-06-01"}
 
 

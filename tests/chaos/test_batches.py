@@ -16,12 +16,13 @@ from trials import Answerer, ask, attempts, prompts, written
 
 from selfinstruct import batching
 from selfinstruct import run as running
-from selfinstruct.errors import BudgetReached, ConfigError, Paused
+from selfinstruct.errors import BudgetReached, ConfigError, Paused, TransientError
 from selfinstruct.pipeline import execute
 from selfinstruct.pricing import Price, cost
 from selfinstruct.steps import read, respond
 from selfinstruct.store import Store
 from selfinstruct.store.journal import Journal
+from selfinstruct.teachers import batches
 
 PRICE = {"input": 2, "output": 8}
 
@@ -78,6 +79,12 @@ def test_whatever_becomes_of_a_batch(tmp_path: Path, provider: str, shape: str) 
             return reply
 
         server.batches._created = created  # type: ignore[method-assign]
+        if (
+            shape == "failed" and provider == "openai"
+        ):  # in the provider's words, and nothing at the full price
+            with pytest.raises(Paused, match="failed as a whole: enqueued token limit reached"):
+                asked(tmp_path, server, 12, provider, mode="batch-then-realtime")
+            assert server.paid == []
         answers = asked(tmp_path, server, 12, provider)
         if shape == "refused_rows":  # refused for good: a drop with its reason, not asked again
             assert answers == right(12)[::2]
@@ -111,6 +118,59 @@ def test_a_reply_that_is_lost_hands_nothing_in_twice(tmp_path: Path, provider: s
         assert asked(tmp_path, server, 10, provider) == right(10)
         assert len(server.batches.submitted) == 1
         assert len(server.batches.paid) == 10
+
+
+@pytest.mark.parametrize("looks", [2, 5])
+def test_an_outage_after_a_lost_reply(
+    tmp_path: Path, provider: str, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = batches.OpenAIBatches if provider == "openai" else batches.AnthropicBatches
+    find, left = wire.find, [looks]
+
+    async def down(self: Any, *given: Any) -> str | None:
+        if left[0]:
+            left[0] -= 1
+            raise TransientError("nothing answers")
+        found: str | None = await find(self, *given)
+        return found
+
+    monkeypatch.setattr(wire, "find", down)
+    with Loopback(Answerer()) as server:
+        server.batches = Batches()
+        server.batches.lose = ["create"]
+        if looks == 5:  # as many attempts as there are: it is not known whether the batch arrived
+            with pytest.raises(Paused, match="a batch can't be handed in") as paused:
+                asked(tmp_path, server, 10, provider)
+            assert "first asks the provider whether the batch arrived" in paused.value.hint
+        assert asked(tmp_path, server, 10, provider) == right(10)
+        assert len(server.batches.submitted) == 1
+        assert len(server.batches.paid) == 10
+
+
+def test_a_batch_that_was_made_and_refused_by_a_gateway(tmp_path: Path, provider: str) -> None:
+    with Loopback(Answerer()) as server:
+        server.batches = Batches()
+        make, first = server.batches._created, [True]
+
+        async def created(*given: Any, **more: Any) -> Any:
+            reply = await make(*given, **more)
+            return (502, b"<html>bad gateway</html>") if first and first.pop() else reply
+
+        server.batches._created = created  # type: ignore[method-assign]
+        assert asked(tmp_path, server, 10, provider) == right(10)
+        assert len(server.batches.submitted) == 1
+
+
+@pytest.mark.parametrize("mode", ["realtime", "batch-then-realtime"])
+def test_an_open_batch_is_waited_for_in_any_mode(tmp_path: Path, provider: str, mode: str) -> None:
+    with Loopback(Answerer()) as server:
+        server.batches = Batches(looks=10_000)
+        with pytest.raises(Paused):
+            asked(tmp_path, server, 5, provider, batch_wait=0.001)
+        server.batches.looks = 0
+        assert asked(tmp_path, server, 5, provider, mode=mode) == right(5)
+        assert server.paid == []
+        assert len(server.batches.submitted) == 1
 
 
 def test_the_way_is_no_part_of_the_request(tmp_path: Path) -> None:
@@ -166,6 +226,7 @@ import asyncio, pathlib, sys
 from selfinstruct import batching
 from selfinstruct.store import Store
 from selfinstruct.store.journal import Journal
+from selfinstruct.teachers import batches
 from selfinstruct.pipeline import execute
 from selfinstruct.steps import read, respond, write
 from selfinstruct.teachers import batches
@@ -221,16 +282,24 @@ class Dying(Course):
         assert process.returncode == -signal.SIGKILL, said
 
 
+def of(provider: str) -> str:
+    """The pipeline with that provider's batches."""
+    if provider == "openai":
+        return BATCHED
+    text = BATCHED.replace("OpenAIBatches", "AnthropicBatches").replace("openai/test", "anthropic/test")
+    return text.replace('"_upload"', '"submit"').replace("._upload", ".submit")  # it has no file of its own
+
+
 POINTS = ("before upload", "before create", "before record", "polling", "reading")
 
 
 @pytest.mark.parametrize("point", [*POINTS, "1", "7"])
-def test_r15_killed_in_every_state(tmp_path: Path, point: str) -> None:
+def test_r15_killed_in_every_state(tmp_path: Path, provider: str, point: str) -> None:
     source = tmp_path / "prompts.jsonl"
     written(20, source)
     with Loopback(Answerer()) as server:
         server.batches = Batches(looks=1)
-        course = Dying(tmp_path / "run", server, BATCHED, source)
+        course = Dying(tmp_path / "run", server, of(provider), source)
         course.die(point)
         course.finish()
         handed = Counter(key for ids in server.batches.submitted for key in ids)

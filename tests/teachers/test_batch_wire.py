@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 
 import orjson
@@ -19,6 +20,8 @@ from selfinstruct.teachers.batches import LARGEST, AnthropicBatches, OpenAIBatch
 from selfinstruct.teachers.offline import OfflineTeacher
 
 REQUESTS = [Request("m", (Message("user", f"question {i}"),), params={"max_tokens": 50}) for i in range(3)]
+
+KEYS = frozenset(request.key for request in REQUESTS)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +52,7 @@ def test_handed_in_found_looked_at_and_read(server: Loopback, way: str) -> None:
     async def work(wire: Wire) -> None:
         lines = [wire.line(request.key, request) for request in REQUESTS]
         remote = await wire.submit("a-mark", lines)
-        assert await wire.find("a-mark", 3, 0.0, frozenset()) == remote
+        assert await wire.find("a-mark", KEYS, time.time(), frozenset()) == remote
         progress = await wire.look(remote)
         assert (progress.ended, progress.total) == (True, 3)
         rows = await wire.rows(progress)
@@ -72,11 +75,13 @@ def test_a_batch_that_was_never_made_is_not_found(server: Loopback, way: str) ->
     async def work(wire: Wire) -> None:
         remote = await wire.submit("mine", [wire.line(request.key, request) for request in REQUESTS])
         if isinstance(wire, OpenAIBatches):
-            assert await wire.find("another", 3, 0.0, frozenset()) is None
-        else:  # by its size, by what is known already, and by its time
-            assert await wire.find("mine", 4, 0.0, frozenset()) is None
-            assert await wire.find("mine", 3, 0.0, frozenset({remote})) is None
-            assert await wire.find("mine", 3, 9e9, frozenset()) is None
+            assert await wire.find("another", KEYS, time.time(), frozenset()) is None
+        else:  # by its size, by what is known already, by its time and by its rows
+            assert await wire.find("mine", KEYS | {"one more"}, time.time(), frozenset()) is None
+            assert await wire.find("mine", KEYS, time.time(), frozenset({remote})) is None
+            assert await wire.find("mine", KEYS, time.time() + 10_000, frozenset()) is None
+            strangers = frozenset(f"{i}" * 32 for i in range(3))
+            assert await wire.find("mine", strangers, time.time(), frozenset()) is None
 
     through(way, server, work)
 
