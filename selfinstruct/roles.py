@@ -50,11 +50,12 @@ def cast(
     Raises ConfigError naming the role and what is wrong.
     """
     opened = {name: _opened(name, model) for name, model in models.items()}
-    gates: dict[str, Limits] = {}
+    gates: dict[tuple[str, str], Limits] = {}
     found = {}
     for name, (settings, teacher) in opened.items():
-        together = [others for others, other in opened.values() if other.model == teacher.model]
-        limits = gates.setdefault(teacher.model, _gate(together))
+        gate = _gate_of(teacher)
+        together = [others for others, other in opened.values() if _gate_of(other) == gate]
+        limits = gates.setdefault(gate, _gate(together))
         if hasattr(teacher, "heard"):
             teacher.heard = limits.heard
         found[name] = Role(
@@ -73,6 +74,11 @@ def cast(
 def role(name: str, model: str | Mapping[str, Any]) -> Role:
     """Open the model that plays `name`, as `cast` does."""
     return cast({name: model})[name]
+
+
+def _gate_of(teacher: Teacher) -> tuple[str, str]:
+    """The model and the address it is asked at: what shares limits."""
+    return teacher.model, getattr(getattr(teacher, "at", None), "url", "")
 
 
 def _gate(together: Sequence[Settings]) -> Limits:

@@ -266,11 +266,22 @@ class Session:
             asking.attempts = state.attempt_number
             return self._ending is not None or asking.failed >= ATTEMPTS or asking.attempts >= OVERLOADS
 
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(TransientError), stop=hopeless, wait=BACK_OFF, reraise=True
-        )
+        first: list[TransientError] = []
+
+        async def attempt() -> Filed:
+            if first:  # what came of the one that was made without ado
+                raise first.pop()
+            return await self._attempt(asking)
+
         try:
-            return await retrying(self._attempt, asking)
+            try:  # nearly all need no more, and the machinery of retrying costs a tenth of a request
+                return await self._attempt(asking)
+            except TransientError as error:
+                first.append(error)
+            retrying = AsyncRetrying(
+                retry=retry_if_exception_type(TransientError), stop=hopeless, wait=BACK_OFF, reraise=True
+            )
+            return await retrying(attempt)
         except TransientError as error:
             ending = Paused(
                 f"{asking.role.teacher.model} gave no usable answer in {asking.attempts} attempts: {error.message}",

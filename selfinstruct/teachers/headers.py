@@ -53,21 +53,19 @@ def rooms_of(headers: Mapping[str, str]) -> Iterator[Room]:
     are the stricter of its input and output tokens. One that is not said in full, or makes no sense, is left out.
     """
     for what in _LIMITS:
-        reset = _duration(headers.get(f"x-ratelimit-reset-{what}", ""))
-        yield from _room(
-            what,
-            headers.get(f"x-ratelimit-remaining-{what}"),
-            headers.get(f"x-ratelimit-limit-{what}"),
-            reset,
-        )
+        if (left := headers.get(f"x-ratelimit-remaining-{what}")) is not None:
+            reset = _duration(headers.get(f"x-ratelimit-reset-{what}", ""))
+            yield from _room(what, left, headers.get(f"x-ratelimit-limit-{what}"), reset)
     for what in _LIMITS:
         name = f"anthropic-ratelimit-{what}"
-        when = headers.get(f"{name}-reset")
-        reset = _until(when, headers) if when else None
-        yield from _room(what, headers.get(f"{name}-remaining"), headers.get(f"{name}-limit"), reset)
+        if (left := headers.get(f"{name}-remaining")) is not None:
+            when = headers.get(f"{name}-reset")
+            yield from _room(
+                what, left, headers.get(f"{name}-limit"), _until(when, headers) if when else None
+            )
 
 
-def _room(what: str, left: str | None, limit: str | None, reset: float | None) -> Iterator[Room]:
+def _room(what: str, left: str, limit: str | None, reset: float | None) -> Iterator[Room]:
     remaining, whole = _number(left), _number(limit)
     if remaining is not None and whole and reset is not None and remaining <= whole:
         yield Room(what, remaining, whole, reset)

@@ -138,7 +138,7 @@ def refusal(reply: Reply, request: Request, at: Endpoint) -> Completion:
         answer = _about_this_request(status, complaint, words, said, request, where)
         if answer is not None:
             return answer
-    raise TeacherError(f"{where}: {said}", _mend(status, complaint, at))
+    raise TeacherError(f"{where}: {said}", _mend(status, complaint, at, request))
 
 
 def _about_this_request(
@@ -159,14 +159,22 @@ def _about_this_request(
     return None
 
 
-def _mend(status: int, complaint: Complaint, at: Endpoint) -> str:
+_OURS = {"max_completion_tokens": "max_tokens", "max_output_tokens": "max_tokens", "stop_sequences": "stop"}
+_SCHEMA = re.compile(r"response_format|json_schema|output_config|output_format")
+
+
+def _mend(status: int, complaint: Complaint, at: Endpoint, request: Request) -> str:
     if status in (401, 403):
         return at.key_hint
     if status == 404:
         address = f" and the address (base_url: {at.shown})" if at.own else ""
         return f"check the model's name{address}"
-    if complaint.param:
-        return f"leave it out: `{complaint.param}: null`"
+    words = f"{complaint.param} {complaint.message}"
+    if request.schema is not None and _SCHEMA.search(words):
+        return "it can't be held to a JSON schema: `structured: false`"
+    named = [_OURS.get(word, word) for word in re.findall(r"[a-z_]{3,40}", words)]
+    if wrong := next((word for word in named if word in request.params), complaint.param):
+        return f"leave it out: `params: {{{wrong}: null}}`"
     return "the provider will say the same to every request of this kind"
 
 

@@ -75,7 +75,7 @@ def test_anthropics_overload_is_known_by_its_name() -> None:
         (
             400,
             complaint("Unsupported value: 'temperature'", param="temperature"),
-            "leave it out: `temperature: null`",
+            "leave it out: `params: {temperature: null}`",
         ),
         (501, complaint("not implemented"), "every request of this kind"),
         (405, b"Method Not Allowed", "every request of this kind"),
@@ -395,3 +395,21 @@ def test_one_wrong_value_never_makes_a_wrong_answer(data: st.DataObject, wire: s
     numbers = dataclasses.astuple(done.usage)
     assert all(isinstance(n, int) and n >= 0 for n in numbers)
     assert done.usage.input_tokens >= done.usage.cached_tokens + done.usage.cache_write_tokens
+
+
+@pytest.mark.parametrize(
+    ("message", "param", "hint"),
+    [
+        ("temperature: Extra inputs are not permitted", "", "leave it out: `params: {temperature: null}`"),
+        ("Unsupported parameter", "max_completion_tokens", "leave it out: `params: {max_tokens: null}`"),
+        ("stop_sequences: not supported", "", "leave it out: `params: {stop: null}`"),
+        ("Invalid parameter: response_format of type json_schema", "", "`structured: false`"),
+        ("something else is wrong", "", "the provider will say the same"),
+    ],
+)
+def test_a_refused_parameter_is_named_as_the_user_writes_it(message: str, param: str, hint: str) -> None:
+    asked = Request("m", params={"temperature": 1, "max_tokens": 5, "stop": ["x"]}, schema={"type": "object"})
+    body = {"error": {"message": message, "param": param, "type": "invalid_request_error"}}
+    with pytest.raises(TeacherError) as refused:
+        refusal(reply(400, body), asked, CLOUD)
+    assert hint in refused.value.hint
