@@ -516,7 +516,9 @@ class Store:
             first = pos + 1
 
     def trail(self, prefix: str) -> list[Station]:
-        """Where the rows were seen whose id begins with `prefix`, in the order of the steps."""
+        """Where the rows were seen whose id begins with `prefix`, in the order of the steps. Reads all ids: an index of
+        them would cost every run more than it would ever save.
+        """
         return self._stations("id >= ? AND id < ?", (prefix, prefix + "g"))
 
     def holding(self, text: str, after: int = -1) -> list[Station]:

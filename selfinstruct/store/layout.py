@@ -110,7 +110,7 @@ _SECOND = ("completions", "attempts", "steps", "rows", "drops", "memos", "facts"
 
 
 def _second(db: sqlite3.Connection) -> None:
-    """The ledger of attempts, seals, and ways to find a row by its id. Of a file of format 1 every answer becomes one
+    """The ledger of attempts, the seals, and the ids of drops. Of a file of format 1 every answer becomes one
     attempt, sent at an unknown time.
     """
     db.create_function("seal", -1, seal, deterministic=True)
@@ -145,8 +145,6 @@ def _second(db: sqlite3.Connection) -> None:
     for table in _SECOND:
         columns = SEALED[table]
         db.execute(f"UPDATE {table} SET seal = seal('{table}', {', '.join(columns)})")  # noqa: S608 (fixed names)
-    db.execute("CREATE INDEX rows_by_id ON rows (id)")
-    db.execute("CREATE INDEX drops_by_id ON drops (id)")
 
 
 def _third(db: sqlite3.Connection) -> None:
