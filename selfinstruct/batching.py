@@ -154,19 +154,17 @@ class Batched:
         """Hand it in, once. After an attempt that failed the provider is asked whether it arrived, before the next.
         Raises Paused when that can't be settled: the next run asks again.
         """
-        uncertain = False
+        tried = False
 
         async def once() -> str:
-            nonlocal uncertain
-            if uncertain and (found := await self._find(batch)) is not None:
+            nonlocal tried
+            if tried and (found := await self._find(batch)) is not None:
                 return found
+            first, tried = not tried, True
             try:
                 return await self._wire.submit(batch.mark, lines)
-            except TransientError:
-                uncertain = True
-                raise
-            except TeacherError:
-                if not uncertain:
+            except TeacherError as error:
+                if first and not isinstance(error, TransientError):
                     self._journal.mark(batch.n, "", "void")  # refused: there is none
                 raise
 
@@ -217,7 +215,7 @@ class Batched:
             if not batch.remote:
                 batch = batch._replace(remote=await self._found(batch))
         except Exception as error:
-            self._fail(waiting, error)
+            self._fail(waiting, self._left(error))
         else:
             await self._finish(batch, waiting)
 
@@ -259,10 +257,19 @@ class Batched:
                     "mend what the provider names, or wait; the same command hands its requests in anew",
                 )
         except Exception as error:
-            self._fail(waiting, error)
+            self._fail(waiting, self._left(error))
             return
         async with self.filing:
             await self._hand_out(batch, waiting, rows, progress.said)
+
+    def _left(self, error: Exception) -> Exception:
+        """A batch that can't be asked about is left to the next run: its requests must not be handed in anew."""
+        if not isinstance(error, TransientError) or isinstance(error, LateError):
+            return error
+        return Paused(
+            f"{self._model}: a batch can't be asked about: {error.message}",
+            "run the same command again later; it goes on waiting for this batch",
+        )
 
     async def _hand_out(
         self, batch: Batch, waiting: Sequence[_Waiting], rows: Sequence[Row], said: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections import Counter
 from pathlib import Path
@@ -145,6 +146,45 @@ def test_an_outage_after_a_lost_reply(
         assert asked(tmp_path, server, 10, provider) == right(10)
         assert len(server.batches.submitted) == 1
         assert len(server.batches.paid) == 10
+
+
+@pytest.mark.parametrize("call", ["look", "rows"])
+def test_an_outage_while_it_is_waited_for(
+    tmp_path: Path, provider: str, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = batches.OpenAIBatches if provider == "openai" else batches.AnthropicBatches
+
+    async def down(self: Any, *given: Any) -> Any:
+        raise TransientError("nothing answers")
+
+    with Loopback(Answerer()) as server:
+        server.batches = Batches()
+        with monkeypatch.context() as outage:
+            outage.setattr(wire, call, down)
+            with pytest.raises(Paused, match="a batch can't be asked about: nothing answers"):
+                asked(tmp_path, server, 10, provider)
+        assert asked(tmp_path, server, 10, provider) == right(10)
+        assert len(server.batches.submitted) == 1
+        assert len(server.batches.paid) == 10
+
+
+def test_a_hand_over_that_takes_too_long(
+    tmp_path: Path, provider: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "CALL", 0.3)
+    with Loopback(Answerer()) as server:
+        server.batches = Batches()
+        make, first = server.batches._created, [True]
+
+        async def created(*given: Any, **more: Any) -> Any:
+            reply = await make(*given, **more)
+            if first and first.pop():
+                await asyncio.sleep(3)  # it is made, and the reply does not come in time
+            return reply
+
+        server.batches._created = created  # type: ignore[method-assign]
+        assert asked(tmp_path, server, 10, provider) == right(10)
+        assert len(server.batches.submitted) == 1
 
 
 def test_a_batch_that_was_made_and_refused_by_a_gateway(tmp_path: Path, provider: str) -> None:
