@@ -86,6 +86,8 @@ def _fault(key: str, value: Any) -> str:
             Caps.of(value)
         except ConfigError as error:
             return error.message
+    if key == "name" and sound and (value in ("", ".", "..") or set(value) & set("/\\\0")):
+        return f"`name` must be a plain name, got {value!r}: the run's folder bears it"
     return "" if sound else f"`{key}` must be {words}, got {value!r}"
 
 

@@ -119,6 +119,19 @@ class Place:
         path = Path(name).expanduser()
         return self.beside / path if not path.is_absolute() and not path.exists() else path
 
+    def inside(self, name: str) -> Path:
+        """A folder that a step writes to: where the user says, if that is absolute, else inside the run's folder.
+        Raises ConfigError for a name, or a link in the folder, that leads out of it.
+        """
+        path = self.dir / Path(name).expanduser()
+        if not Path(name).expanduser().is_absolute() and not path.resolve().is_relative_to(
+            self.dir.resolve()
+        ):
+            raise ConfigError(
+                f"{name}: leads out of the run's folder", "name a folder inside it, or an absolute path"
+            )
+        return path
+
     def role(self, name: str) -> Role:
         """The role, or the teacher in its place. Raises ConfigError when there is no teacher at all."""
         found = self.roles.get(name) or self.roles.get("teacher")

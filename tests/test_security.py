@@ -24,6 +24,8 @@ from loopback import Loopback
 from selfinstruct import cli
 from selfinstruct.document import load
 from selfinstruct.errors import ConfigError, StoreError
+from selfinstruct.pipeline import execute
+from selfinstruct.steps import read, write
 from selfinstruct.store import FILE, Store
 from selfinstruct.store.repair import purge
 from selfinstruct.teachers.connect import check, connect
@@ -333,3 +335,34 @@ def test_s11_purge_leaves_the_exports_and_nothing_else(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="holds no run"):
         purge(folder)
     Store.open(folder).close()  # a new run may begin there
+
+
+@pytest.mark.parametrize("name", ["../../up", "..", "a/b", "a\\b", ""])
+def test_s7_a_pipelines_name_is_no_path(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(json.dumps({"name": name, "steps": ["echo"]}))
+    with pytest.raises(ConfigError, match="`name` must be a plain name"):
+        load(file)
+
+
+@pytest.mark.parametrize("way", ["../../esc", "..", "link", "link/below"])
+def test_s7_exports_stay_in_the_runs_folder(tmp_path: Path, way: str) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    run = tmp_path / "runs" / "run"
+    run.mkdir(parents=True)
+    (run / "link").symlink_to(outside)
+    source = tmp_path / "rows.jsonl"
+    source.write_text(json.dumps({"instruction": "Say it.", "input": "", "output": "It."}) + "\n")
+    with pytest.raises(ConfigError, match="leads out of the run's folder"):
+        execute([read(path=str(source)), write(out=way)], out=run)
+    assert list(outside.iterdir()) == []
+    assert not (tmp_path / "esc").exists()
+    execute([read(path=str(source)), write(out=str(outside / "mine"))], out=run)  # the user's own word
+    assert (outside / "mine" / "alpaca.json").is_file()
+
+
+def test_s10_link_local_addresses_get_no_plain_http() -> None:
+    for host in ("169.254.169.254", "[fe80::1]"):
+        with pytest.raises(ConfigError, match="unencrypted"):
+            connect({"model": "openai/m", "base_url": f"http://{host}/v1"})

@@ -18,7 +18,7 @@ Format = Literal["alpaca", "messages", "parquet"]
 
 
 def _check(place: Place, *, out: str, formats: Sequence[Format], **_: Any) -> None:
-    folder = place.dir / Path(out).expanduser()
+    folder = place.inside(out)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"write: {folder} is a file", "give `out` the name of a folder")
     if not formats:
@@ -66,7 +66,7 @@ async def write(
         else:
             run.drop(sample, "lone_surrogate")
     _refuse(rows, formats)
-    folder = run.dir / Path(out).expanduser()
+    folder = run.place.inside(out)
     folder.mkdir(parents=True, exist_ok=True)
     files = [WRITERS[each][0] for each in dict.fromkeys(formats)]
     for each in dict.fromkeys(formats):

@@ -28,7 +28,8 @@ def own_network(host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return "." not in host or host.endswith(_NETWORKS_OF_ONES_OWN)
-    return address.is_loopback or address.is_private or address.is_link_local
+    # link-local addresses are where clouds keep their machines' own secrets
+    return address.is_loopback or (address.is_private and not address.is_link_local)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Direct:
             async with self._session.request(
                 verb, url, data=body, headers=headers, allow_redirects=False
             ) as response:
-                return Reply(response.status, response.headers, await self._read(response, largest))
+                return _reply(self.at, response.status, response.headers, await self._read(response, largest))
         except (aiohttp.ClientSSLError, ssl.SSLError) as error:
             raise TeacherError(
                 f"{self.at.identity}: no trusted connection to {self.at.shown}: {self.at.quote(str(error))}",
@@ -172,7 +172,7 @@ class Official:
             raise _broken(self.at, error.__cause__ or error) from None
         except (aiohttp.ClientError, OSError) as error:  # what the SDK's backend doesn't translate
             raise _broken(self.at, error) from None
-        return Reply(response.status_code, response.headers, response.content)
+        return _reply(self.at, response.status_code, response.headers, response.content)
 
     def _open(self) -> None:
         self._sdk = importlib.import_module(self._package)
@@ -196,6 +196,12 @@ class Official:
         if self._client is not None:
             client, self._client = self._client, None
             await client.close()
+
+
+def _reply(at: Endpoint, status: int, headers: Mapping[str, str], body: bytes) -> Reply:
+    """What came back, without our key: some servers repeat it, and nothing behind here may print, log or file it."""
+    key = at.key.encode()
+    return Reply(status, headers, body.replace(key, b"[key]") if key and key in body else body)
 
 
 def _broken(at: Endpoint, error: BaseException) -> TransientError:

@@ -282,3 +282,41 @@ def test_the_loopback_as_a_process_logs_what_was_paid(tmp_path: Path) -> None:
     paid = [json.loads(line) for line in log.read_text().splitlines()]
     assert [row["fault"] for row in paid] == ["", ""]
     assert len({row["request"] for row in paid}) == 1  # the same request, paid twice
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_key_that_a_server_repeats_goes_no_further(way: str) -> None:
+    """In the answer, the model's name, the refusal, the reason it ended for, an error's words and its parameter."""
+    openai = {
+        "model": KEY,
+        "choices": [{"finish_reason": "stop", "message": {"content": f"it is {KEY}", "refusal": None}}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1},
+    }
+    anthropic = {
+        "model": KEY,
+        "content": [{"type": "text", "text": f"it is {KEY}"}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    good = openai if way.startswith("openai") else anthropic
+    refused = json.loads(json.dumps(good))
+    odd = json.loads(json.dumps(good))
+    if way.startswith("openai"):
+        refused["choices"][0]["message"] = {"content": None, "refusal": f"not with {KEY}"}
+        odd["choices"][0]["finish_reason"] = f"bad {KEY}"
+    else:
+        refused |= {"stop_reason": "refusal", "stop_details": {"explanation": f"not with {KEY}"}}
+        odd["stop_reason"] = f"bad {KEY}"
+    error = {"error": {"message": f"no such {KEY}", "type": "invalid_request_error", "param": KEY}}
+    said = []
+    for status, body in ((200, good), (200, refused), (200, odd), (400, error), (200, "x" * 190 + KEY)):
+        with Loopback() as server:
+            server.script = [(status, {"content-type": "application/json"}, json.dumps(body).encode())]
+            teacher = open_teacher(way, server)
+            try:
+                said.append(repr(using(teacher, lambda teacher=teacher: teacher.complete(ASKED))))  # type: ignore[misc]
+            except (TeacherError, TransientError) as trouble:
+                said.append(f"{trouble.message} {trouble.hint}")
+    assert len(said) == 5
+    assert "[key]" in said[0]
+    assert not [text for text in said if KEY in text or KEY[:12] in text]
