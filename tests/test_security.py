@@ -245,6 +245,18 @@ def patterns() -> dict[str, tuple[re.Pattern[str], str]]:
                 used = set(re.findall(rf"\b{name}\.(\w+)\(", path.read_text("utf-8")))
                 way = "fullmatch" if used == {"fullmatch"} else "match" if used == {"match"} else "finditer"
                 found[f"{module}.{name}"] = value, way
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):  # and those written where they are used
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and isinstance(node.func.value, ast.Name)
+                and node.func.value.id == "re"
+                and node.func.attr in ("match", "fullmatch", "search", "sub", "split", "findall", "finditer")
+                and isinstance(node.args[0], ast.Constant)
+            ):
+                way = node.func.attr if node.func.attr in ("match", "fullmatch") else "finditer"
+                flags = re.MULTILINE if "MULTILINE" in ast.dump(node) else 0
+                found[f"{module}:{node.lineno}"] = re.compile(str(node.args[0].value), flags), way
     return found
 
 
