@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from selfinstruct.pipeline import Outcome, Pipeline, run
-from selfinstruct.run import Tally
+from selfinstruct.tally import Tally
 
 HEADS = ("step", "came", "made", "kept", "wall s", "CPU s", "rows/s", "peak MB")
 

@@ -33,10 +33,11 @@ import aiohttp
 import orjson
 
 from selfinstruct.pipeline import execute
-from selfinstruct.run import Run, Tally
+from selfinstruct.run import Run
 from selfinstruct.sample import Sample
 from selfinstruct.step import Samples, step
 from selfinstruct.steps import respond
+from selfinstruct.tally import Tally
 from selfinstruct.teachers import Teacher
 from selfinstruct.teachers.endpoint import Endpoint
 from selfinstruct.teachers.openai import OpenAITeacher

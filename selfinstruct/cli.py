@@ -26,7 +26,7 @@ from selfinstruct.errors import ConfigError, SelfInstructError, StoreError, near
 if TYPE_CHECKING:
     from selfinstruct.funnel import Funnel
     from selfinstruct.pipeline import Event, Pipeline
-    from selfinstruct.run import Tally
+    from selfinstruct.tally import Tally
 
 app = typer.Typer(
     help="From a few seed tasks to a trained, measured student: generate, deduplicate, judge, select, export, train.",

@@ -16,10 +16,11 @@ from selfinstruct.budget import Caps
 from selfinstruct.outlook import Measured
 from selfinstruct.pipeline import Pipeline, about, finish, same
 from selfinstruct.plan import PlanRow, plan
-from selfinstruct.run import Item, Place, Result, Role, Run, Session, Tally
+from selfinstruct.run import Item, Place, Result, Role, Run, Session
 from selfinstruct.sample import Sample
 from selfinstruct.step import Step
 from selfinstruct.store import Filed, Store
+from selfinstruct.tally import Tally
 from selfinstruct.teachers import Request
 
 LEAST = 5  # requests of each step that asks, where there are enough

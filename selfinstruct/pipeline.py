@@ -20,10 +20,11 @@ from selfinstruct.funnel import Funnel
 from selfinstruct.pricing import own_table
 from selfinstruct.prompts import Prompts
 from selfinstruct.roles import cast
-from selfinstruct.run import Place, Run, Session, Tally
+from selfinstruct.run import Place, Run, Session
 from selfinstruct.sample import Sample, digest
 from selfinstruct.step import Step
 from selfinstruct.store import Store
+from selfinstruct.tally import Tally
 from selfinstruct.teachers.connect import check as check_teacher
 
 Found = TypeVar("Found")

@@ -17,10 +17,11 @@ from typing import Any, Literal
 from selfinstruct import __version__
 from selfinstruct.outlook import NONE, Outlook, Range, Rows
 from selfinstruct.pipeline import Pipeline, about, finish
-from selfinstruct.run import Item, Place, Result, Role, Run, Session, Tally
+from selfinstruct.run import Item, Place, Result, Role, Run, Session
 from selfinstruct.sample import Sample, digest
 from selfinstruct.step import Step
 from selfinstruct.store import FILE, Filed, StepRecord, Store
+from selfinstruct.tally import Tally
 from selfinstruct.teachers import Request
 
 PATIENCE = 30.0  # seconds after which a rehearsal leaves the rest to estimates

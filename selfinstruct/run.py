@@ -11,9 +11,9 @@ import contextlib
 import logging
 import random
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -29,6 +29,7 @@ from selfinstruct.prompts import Prompts
 from selfinstruct.sample import Message, Sample, canonical, digest
 from selfinstruct.store import Attempt, Drop, Filed, Settled, Store
 from selfinstruct.store.journal import Journal
+from selfinstruct.tally import Tally
 from selfinstruct.teachers import Completion, Request, Teacher, Usage
 from selfinstruct.teachers.reply import EmptyAnswerError
 
@@ -141,46 +142,6 @@ class Place:
                 f"add a line `{name}: offline` (or openai/MODEL...)",
             )
         return found
-
-
-@dataclass
-class Tally:
-    """How far a step is, for whoever watches. `asked` counts calls of this process, `calls` all that the step used;
-    `coming` is how many rows the step before it left.
-    """
-
-    n: int
-    name: str
-    came: int = 0
-    made: int = 0
-    kept: int = 0
-    drops: Counter[str] = field(default_factory=Counter)
-    calls: int = 0
-    asked: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_nano: int = 0
-    done: int = 0
-    total: int | None = None
-    text: str = ""
-    coming: int = 0
-    started: float = field(default_factory=time.monotonic)
-    ended: float | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def pending(self) -> int:
-        return self.came + self.made - self.kept - self.drops.total()
-
-    @property
-    def share(self) -> float | None:
-        """How much of the step is done, from 0 to 1, as far as that is known."""
-        done, total = (self.done, self.total) if self.total else (self.kept + self.drops.total(), self.coming)
-        return min(1.0, done / total) if total else None
-
-    @property
-    def seconds(self) -> float:
-        return (self.ended or time.monotonic()) - self.started
 
 
 @dataclass

@@ -29,8 +29,9 @@ from selfinstruct.outlook import NONE, READ_AGAIN, Range
 from selfinstruct.pilot import Pilot
 from selfinstruct.plan import PlanRow
 from selfinstruct.pricing import Price
-from selfinstruct.run import ATTEMPTS, Tally
+from selfinstruct.run import ATTEMPTS
 from selfinstruct.store import Spent
+from selfinstruct.tally import Tally
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

@@ -15,9 +15,10 @@ from selfinstruct.budget import Budget
 from selfinstruct.limits import Limits
 from selfinstruct.pricing import Price
 from selfinstruct.prompts import Prompts
-from selfinstruct.run import Place, Role, Run, Session, Tally
+from selfinstruct.run import Place, Role, Run, Session
 from selfinstruct.step import REGISTRY
 from selfinstruct.store import Store
+from selfinstruct.tally import Tally
 from selfinstruct.teachers import Completion, Request, Teacher, Usage
 
 ROOT = Path(__file__).parent.parent

@@ -18,7 +18,7 @@ FLOORS = (
     "teachers prompts heuristics novelty formats",
     "parse pricing",
     "store limits budget",
-    "funnel batching",
+    "funnel tally batching",
     "run actual",
     "outlook roles",
     "step card train",

@@ -21,10 +21,11 @@ from selfinstruct.errors import (
 )
 from selfinstruct.funnel import Funnel
 from selfinstruct.pipeline import Event, Outcome, Pipeline, execute, run
-from selfinstruct.run import Place, Run, Tally
+from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample
 from selfinstruct.step import Samples, Step, filter, step
 from selfinstruct.store import Store
+from selfinstruct.tally import Tally
 from selfinstruct.teachers import Completion, Request, Teacher, Usage
 
 Play = Callable[[Teacher], str]

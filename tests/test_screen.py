@@ -15,7 +15,7 @@ from rich.live import Live
 
 from selfinstruct import screen
 from selfinstruct.funnel import Funnel, StepRow
-from selfinstruct.run import Tally
+from selfinstruct.tally import Tally
 
 
 def drawn(what: RenderableType, *, width: int = 80, height: int = 24, terminal: bool = False) -> str:
