@@ -558,7 +558,7 @@ def test_130_interrupted_in_the_middle(sent: signal.Signals) -> None:
     with Loopback(OfflineTeacher(), latency=0.3) as server:
         file = served(server.url, ", concurrency: 2")
         process = python("-m", "selfinstruct", "run", str(file), "--out", "r")
-        while len(server.paid) < 3:
+        while len(server.paid) < 3 or not server.in_flight:  # something is on its way when the signal comes
             time.sleep(0.02)
             assert process.poll() is None, process.communicate()
         process.send_signal(sent)
