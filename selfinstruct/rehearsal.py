@@ -90,8 +90,6 @@ class Trial(Session):
 class TrialRun(Run):
     """A run whose `map` leaves out what finds no answer, and ends the step after it."""
 
-    rehearsing = True
-
     def __init__(self, session: Trial, tally: Tally, occurrence: int) -> None:
         super().__init__(session, tally, occurrence)
         self._trial = session

@@ -417,12 +417,7 @@ async def _in_time(role: Role, request: Request) -> Completion:
 
 
 class Run:
-    """A view of the run for one step: its `n`, its tally, its randomness.
-
-    `rehearsing`: the step is only played to see what it would ask for, and should leave nothing outside the store.
-    """
-
-    rehearsing = False
+    """A view of the run for one step: its `n`, its tally, its randomness."""
 
     def __init__(self, session: Session, tally: Tally, occurrence: int) -> None:
         self._session = session
