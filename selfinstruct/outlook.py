@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from selfinstruct.pricing import worst
 from selfinstruct.run import Place, Role
+from selfinstruct.sample import Message, canonical
 
 CHARS_PER_TOKEN = 4.89  # mean over the rows of Alpaca with a GPT-4 tokenizer
 SHORT = 0.25  # of the tokens expected, in a good case (assumption)
@@ -122,3 +125,65 @@ class Estimate:
     role: str = "teacher"
     source: str = ""
     assumes: str = ""
+
+    def plus(self, other: Estimate) -> Estimate:
+        """With the calls and tokens of another round of the same step; rows, role and words are this one's."""
+        return replace(
+            self,
+            calls=self.calls.plus(other.calls),
+            input_tokens=self.input_tokens.plus(other.input_tokens),
+            output_tokens=self.output_tokens.plus(other.output_tokens),
+        )
+
+
+def asked(
+    outlook: Outlook,
+    frame: Sequence[Message],
+    *,
+    by: str,
+    written: int,
+    max_tokens: int | None,
+    calls: tuple[float, float, float | None] = (1, 1, 1),
+    schema: Mapping[str, Any] | None = None,
+    source: str = "",
+) -> Estimate:
+    """What it takes to show each row that comes, once, to `by` inside a prompt.
+
+    Args:
+        outlook: where, and the rows that come; they are the rows of the estimate, too, for the step to replace.
+        frame: the prompt with nothing filled in.
+        by: the role that is asked.
+        written: tokens that an answer has on average.
+        max_tokens: the recipe's, for the ceiling.
+        calls: calls a row in a good case, as expected and at the most; None: nothing bounds them.
+        schema: the JSON schema that the answer is held to.
+        source: where the figures come from, for people.
+    """
+    rows = outlook.rows
+    fixed = sum(tokens(message.content) for message in frame)
+    most = sum(most_tokens(message.content) for message in frame)
+    most += 0 if schema is None else most_tokens(canonical(schema))
+    limit = longest_answer(outlook.place.role(by), max_tokens)
+    written = written if limit is None else min(written, limit)
+    total = rows.count.times(*calls)
+    unbounded = total.ceiling is None or rows.most is None or calls[2] is None
+    return Estimate(
+        rows,
+        calls=total,
+        input_tokens=Range(
+            round(total.low * (fixed + rows.tokens * SHORT)),
+            total.expected * (fixed + rows.tokens),
+            None if unbounded else round(total.ceiling * most + rows.most * calls[2]),  # type: ignore[operator]
+        ),
+        output_tokens=total.times(written * SHORT, written, limit),
+        role=by,
+        source=source,
+    )
+
+
+def dearest(place: Place, *names: str) -> str:
+    """The role, of those that a step asks, whose tokens cost most: what the plan reckons all of the step's with. One
+    whose price is unknown is the dearest of all."""
+    prices = {name: place.role(name).price for name in dict.fromkeys(names)}
+    unknown = [name for name, price in prices.items() if price is None]
+    return unknown[0] if unknown else max(prices, key=lambda name: worst(1000, 1000, prices[name]))  # type: ignore[arg-type]

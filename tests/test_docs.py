@@ -28,7 +28,7 @@ from selfinstruct.prompts import Prompts
 from selfinstruct.roles import Settings, role
 from selfinstruct.step import REGISTRY
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 WRITTEN = "\n".join(page.read_text("utf-8") for page in PAGES)
 COMMANDS: dict[str, Any] = typer.main.get_command(cli.app).commands  # type: ignore[attr-defined]
 

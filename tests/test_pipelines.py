@@ -70,7 +70,7 @@ def first(
 
 def test_it_runs(first: tuple[Pipeline, Outcome]) -> None:
     holds(first[1])
-    assert {"alpaca.json", "README.md"} <= set(written(first[1].dir))
+    assert {"train.parquet", "README.md"} <= set(written(first[1].dir))
 
 
 def test_it_replays_equal_without_asking(

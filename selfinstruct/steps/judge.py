@@ -8,10 +8,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
-from selfinstruct.outlook import PASS, SHORT, Estimate, Outlook, Range, longest_answer, most_tokens, tokens
+from selfinstruct.outlook import PASS, Estimate, Outlook, asked
 from selfinstruct.parse import usable, verdict
 from selfinstruct.run import Place, RoleName, Run
-from selfinstruct.sample import Message, Sample, canonical
+from selfinstruct.sample import Message, Sample
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -53,26 +53,17 @@ def _forecast(
     max_tokens: int | None,
     **_: Any,
 ) -> Estimate:
-    frame = _frame(outlook.place, aspect, low, high)
-    rows = outlook.rows
-    fixed = sum(tokens(message.content) for message in frame)
-    most = sum(most_tokens(message.content) for message in frame) + most_tokens(canonical(SCHEMA))
-    limit = longest_answer(outlook.place.role(by), max_tokens)
-    verdict = VERDICT if limit is None else min(VERDICT, limit)
-    few = PASS if min_score is not None else 1
-    ceiling = rows.count.ceiling
-    return Estimate(
-        replace(rows, count=rows.count.times(few, 1, 1)),
-        calls=rows.count,
-        input_tokens=Range(
-            round(rows.count.low * (fixed + rows.tokens * SHORT)),
-            rows.count.expected * (fixed + rows.tokens),
-            None if ceiling is None or rows.most is None else ceiling * most + rows.most,
-        ),
-        output_tokens=rows.count.times(verdict * SHORT, verdict, limit),
-        role=by,
-        source=f"one call a row; prompt measured, {verdict} tokens a verdict (assumption)",
+    estimate = asked(
+        outlook,
+        _frame(outlook.place, aspect, low, high),
+        by=by,
+        written=VERDICT,
+        max_tokens=max_tokens,
+        schema=SCHEMA,
+        source=f"one call a row; prompt measured, {VERDICT} tokens a verdict (assumption)",
     )
+    few = PASS if min_score is not None else 1
+    return replace(estimate, rows=replace(estimate.rows, count=estimate.rows.count.times(few, 1, 1)))
 
 
 @step(check=_check, forecast=_forecast)

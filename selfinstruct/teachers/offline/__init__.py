@@ -16,16 +16,19 @@ from typing import Any
 from selfinstruct.errors import ConfigError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
 from selfinstruct.teachers.offline import alpaca, judge
-from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, recognise, solve, tasks
+from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, solve, tasks
 from selfinstruct.teachers.offline.family import Family, Task
-from selfinstruct.teachers.offline.faults import mistake
+from selfinstruct.teachers.offline.part import Asked, Part, Writer
+from selfinstruct.teachers.offline.respond import respond
 
 __all__ = ["FAMILIES", "SETS", "Family", "OfflineTeacher", "Task", "check", "solve", "tasks"]
 
 _TOKEN = 4  # characters a token, the usual rule of thumb for English
-_REFUSAL = (
-    "I'm sorry, but I can't answer that. I am a procedural teacher, not a language model, "
-    "and this is not one of the tasks that I can compute."
+# Asked in this order; what is none of theirs is a task to be answered.
+_PARTS: tuple[Part, ...] = (
+    alpaca.continued,
+    judge.graded,
+    alpaca.as_json,
 )
 
 
@@ -71,9 +74,7 @@ class OfflineTeacher:
         self.structured = structured
         self.latency = latency
         self.seed = seed
-        self.wrong = wrong
-        self.faults = faults
-        self._writer = alpaca.Writer(choose(families), wrong, faults)
+        self._writer = Writer(choose(families), wrong, faults)
         named = families if isinstance(families, str) else "+".join(families)
         options: dict[str, tuple[Any, Any]] = {
             "families": (named, "all"),
@@ -103,25 +104,14 @@ class OfflineTeacher:
         """Nothing to close."""
 
     def _answer(self, request: Request, asked: str, rng: Random) -> tuple[str, bool]:
-        """The text, and whether it was cut in the middle. The prompt's output contract tells the role."""
+        """The text, and whether it was cut in the middle. The prompt's output contract tells the part."""
         held = self.structured and request.schema is not None
-        if alpaca.asks_blocks(asked):
-            return alpaca.blocks(asked, self._writer, rng)
-        if judge.asks_score(asked):
-            return judge.verdict(asked, rng, wrong=self.wrong, malformed=self.faults, structured=held), False
-        if alpaca.asks_json(request, asked):
-            return alpaca.objects(request, asked, self._writer, rng, structured=held)
-        users = [message.content for message in request.messages if message.role == "user"]
-        return self._respond(users[-1] if users else asked, rng), False
-
-    def _respond(self, question: str, rng: Random) -> str:
-        found = recognise(question)
-        answer = found[0].answer(found[1]) if found else None
-        if found is None or answer is None:
-            return _REFUSAL
-        if rng.random() < self.wrong:
-            return mistake(Task(question, "", answer, found[0].name), rng, found[0].labels)
-        return answer
+        question = Asked(request, asked, rng, self._writer, held)
+        for part in _PARTS:
+            answer = part(question)
+            if answer is not None:
+                return answer
+        return respond(question), False
 
 
 def _tokens(text: str) -> int:

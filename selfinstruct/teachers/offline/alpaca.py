@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import replace
 from random import Random
 
 from selfinstruct.teachers import Request
-from selfinstruct.teachers.offline import faults
-from selfinstruct.teachers.offline.family import Family
 from selfinstruct.teachers.offline.faults import Draft
+from selfinstruct.teachers.offline.part import Answer, Asked, Writer
 
 _OPEN = re.compile(r"#{3}\s*(\d+)\.\s*Instruction:\s*\Z")
 _COUNT = re.compile(r"\b(\d+)\s+(?:\w+\s+)?tasks?\b")
@@ -23,31 +20,18 @@ _FENCED = 0.2  # JSON answers inside a code fence, where nothing holds the model
 _CUT = 0.5  # of the damaged completions: cut in the middle; the rest is one of the rarer kinds
 
 
-class Writer:
-    """Makes the drafts of one completion from `families`, with wrong and malformed ones at the set rates."""
+def continued(asked: Asked) -> Answer | None:
+    """The numbered blocks that the prompt opens."""
+    if not asks_blocks(asked.text):
+        return None
+    return Answer(*blocks(asked.text, asked.writer, asked.rng))
 
-    def __init__(self, families: Sequence[Family], wrong: float, malformed: float) -> None:
-        self.families = tuple(families)
-        self.wrong = wrong
-        self.malformed = malformed
 
-    def drafts(self, n: int, rng: Random) -> list[Draft]:
-        """`n` drafts, no family twice while there are others."""
-        drafts: list[Draft] = []
-        while len(drafts) < n:
-            for family in rng.sample(self.families, min(n - len(drafts), len(self.families))):
-                task = family.make(rng)
-                draft = Draft.of(task)
-                if rng.random() < self.wrong:
-                    draft = replace(draft, output=faults.mistake(task, rng, family.labels))
-                if rng.random() < self.malformed:
-                    draft = faults.spoil(draft, drafts, rng)
-                drafts.append(draft)
-        return drafts
-
-    def damaged(self, rng: Random) -> bool:
-        """Whether the completion as a whole is damaged: a quarter as often as a task is."""
-        return rng.random() < self.malformed / 4
+def as_json(asked: Asked) -> Answer | None:
+    """The tasks as one JSON object."""
+    if not asks_json(asked.request, asked.text):
+        return None
+    return Answer(*objects(asked.request, asked.text, asked.writer, asked.rng, structured=asked.held))
 
 
 def asks_blocks(text: str) -> bool:

@@ -7,6 +7,7 @@ import re
 from random import Random
 
 from selfinstruct.teachers.offline.catalog import check, solve
+from selfinstruct.teachers.offline.part import Answer, Asked
 
 _CONTRACT = re.compile(r"""\{\s*["']score["']\s*:""")
 _RANGE = re.compile(r"\bfrom (-?\d+(?:\.\d+)?) to (-?\d+(?:\.\d+)?)")
@@ -15,6 +16,14 @@ _CONVERSATION = re.compile(_PART.format(part="conversation"), re.DOTALL)
 _RESPONSE = re.compile(_PART.format(part="response"), re.DOTALL)
 _TURN = re.compile(r"^\W{0,9}(?:user|human)\W{0,9}:?\W{0,9}?\s{1,9}", re.IGNORECASE | re.MULTILINE)
 LOW, HIGH = 0.0, 5.0  # AlpaGasus (Chen et al. 2023, section 3), where the prompt names no range
+
+
+def graded(asked: Asked) -> Answer | None:
+    """The verdict on a response."""
+    if not asks_score(asked.text):
+        return None
+    wrong, malformed = asked.writer.wrong, asked.writer.malformed
+    return Answer(verdict(asked.text, asked.rng, wrong=wrong, malformed=malformed, structured=asked.held))
 
 
 def asks_score(text: str) -> bool:
