@@ -75,22 +75,35 @@ def _parents(store: Store, sample: Sample) -> Iterator[RenderableType]:
 
 
 def _requests(store: Store, requests: Mapping[str, Any]) -> Iterator[RenderableType]:
-    for step, key in requests.items():
-        asked, filed = store.request(str(key)), store.get(str(key))
-        if asked is None or filed is None:
-            yield Text(safe(f"{step}: request {key} is not in this run"), style="yellow")
-            continue
-        yield Rule(Text(safe(f"request of {step}") if step else "request"))
-        settings: dict[str, Any] = {"model": asked["model"], "draw": asked["draw"], **asked["params"]}
-        said = ", ".join(f"{name}: {value}" for name, value in settings.items())
-        yield Text(safe(said), style="dim")
-        for role, content in asked["messages"]:
-            yield _panel(f"asked ({role})", content)
-        if asked["text"] is not None:
-            yield _panel("asked (raw text)", asked["text"])
-        done = filed.completion
-        used = f"{done.usage.input_tokens} + {done.usage.output_tokens} tokens"
-        yield _panel(
-            f"answered ({done.finish_reason}, {used}, {dollars(filed.cost_nano)}, {clock(filed.seconds)})",
-            done.text,
-        )
+    for step, found in requests.items():
+        keys = found if isinstance(found, list) else [found]
+        shown: set[str] = set()  # of several requests, each repeats what the ones before it said
+        for number, key in enumerate(map(str, keys), start=1):
+            of = f"request {number} of {len(keys)}" if len(keys) > 1 else "request"
+            if store.request(key) is None or store.get(key) is None:
+                yield Text(safe(f"{step}: request {key} is not in this run"), style="yellow")
+            else:
+                yield Rule(Text(safe(f"{of} of {step}" if step else of)))
+                yield from _request(store, key, shown)
+
+
+def _request(store: Store, key: str, shown: set[str]) -> Iterator[RenderableType]:
+    asked, filed = store.request(key), store.get(key)
+    assert asked is not None
+    assert filed is not None
+    settings: dict[str, Any] = {"model": asked["model"], "draw": asked["draw"], **asked["params"]}
+    yield Text(safe(", ".join(f"{name}: {value}" for name, value in settings.items())), style="dim")
+    fresh = [(role, content) for role, content in asked["messages"] if content not in shown]
+    if len(fresh) < len(asked["messages"]):
+        yield Text(f"after {many(len(asked['messages']) - len(fresh), 'message')} shown above", style="dim")
+    for role, content in fresh:
+        yield _panel(f"asked ({role})", content)
+    if asked["text"] is not None:
+        yield _panel("asked (raw text)", asked["text"])
+    done = filed.completion
+    shown.update([done.text.strip(), *(content for _, content in fresh)])
+    used = f"{done.usage.input_tokens} + {done.usage.output_tokens} tokens"
+    yield _panel(
+        f"answered ({done.finish_reason}, {used}, {dollars(filed.cost_nano)}, {clock(filed.seconds)})",
+        done.text,
+    )

@@ -475,6 +475,28 @@ class Run:
             tally.cost_nano += filed.cost_nano or 0
         return filed.completion
 
+    async def whole(
+        self,
+        prompt: Prompt,
+        *,
+        by: RoleName = "teacher",
+        draw: int = 0,
+        draws: int = 2,
+        max_tokens: int | None = None,
+        **params: Any,
+    ) -> Completion:
+        """The first completion of at most `draws`, counted from `draw`, that ended by itself and is not empty, else the
+        last one. One that was cut is drawn again with twice the room; what is refused for good is not asked again.
+        """
+        for each in range(draw, draw + draws):
+            completion = await self.generate(prompt, by=by, draw=each, max_tokens=max_tokens, **params)
+            ended = completion.finish_reason == "stop" and completion.text.strip()
+            if ended or completion.finish_reason == "rejected":
+                break
+            if completion.finish_reason == "length" and max_tokens is not None:
+                max_tokens *= 2
+        return completion
+
     async def map(
         self,
         function: Callable[[Item], Awaitable[Result]],
@@ -524,13 +546,14 @@ class Run:
         self.dropped.append((sum(self._tally.drops.values()), Drop(reason, detail, sample)))
         self._tally.drops[reason] += 1
 
-    def trace(self, sample: Sample, completion: Completion) -> Sample:
-        """Note in the row's meta which request this step's part of it came from."""
+    def trace(self, sample: Sample, *completions: Completion) -> Sample:
+        """Note in the row's meta which request this step's part of it came from; a list, where it took several."""
         known = sample.meta.get("requests")
         earlier = (
             known if isinstance(known, Mapping) else {}
         )  # a column of that name may have come with the data
-        return sample.note(requests={**earlier, self._tally.name: completion.key})
+        keys = [completion.key for completion in completions]
+        return sample.note(requests={**earlier, self._tally.name: keys[0] if len(keys) == 1 else keys})
 
     def cost(self, completion: Completion) -> int | None:
         """Nano-dollars that the answer was billed when it came; None where its price was unknown."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,6 +137,16 @@ class Step:
                 )
             return Estimate(outlook.rows)
         return self.type.forecast(outlook, **self._arguments)
+
+
+async def numbered(samples: Samples) -> AsyncIterator[tuple[Sample, int]]:
+    """Each row, and how many rows with the same prompt came before it: equal rows are told apart by it, where each is
+    to have an answer of its own."""
+    seen: Counter[str] = Counter()
+    async for sample in samples:
+        prompt = digest([[message.role, message.content] for message in sample.prompt])
+        yield sample, seen[prompt]
+        seen[prompt] += 1
 
 
 @overload

@@ -146,14 +146,16 @@ def _source(sample: Sample) -> str:
 
 
 def _request(store: Store, sample: Sample, step: str) -> str:
-    """The request that this step's part of the row came from."""
+    """The request that this step's part of the row came from, or the last of several."""
     requests = sample.meta.get("requests")
-    key = str(requests.get(step, "")) if isinstance(requests, Mapping) else ""
-    asked = store.request(key) if key else None
+    found = requests.get(step) if isinstance(requests, Mapping) else None
+    keys = [str(key) for key in found] if isinstance(found, list) else [str(found or "")]
+    asked = store.request(keys[-1]) if keys else None
     if asked is None:
         return ""
     draw = f", draw {asked['draw']}" if asked["draw"] else ""
-    return f"by request {key[:SHORT]} of {asked['model']}{draw}"
+    before = f" and {many(len(keys) - 1, 'request')} before it" if len(keys) > 1 else ""
+    return f"by request {keys[-1][:SHORT]} of {asked['model']}{draw}{before}"
 
 
 def _before(store: Store, steps: Mapping[int, StepRecord], first: Station) -> Iterator[tuple[str, str]]:

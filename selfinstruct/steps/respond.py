@@ -16,6 +16,7 @@ from selfinstruct.outlook import (
     longest_answer,
     most_tokens,
     tokens,
+    whole_answers,
 )
 from selfinstruct.parse import usable
 from selfinstruct.run import Place, RoleName, Run
@@ -48,8 +49,7 @@ def _forecast(
     share = 1.0 if again else rows.waiting
     most = rows.count.ceiling if share else 0  # rows that may be asked
     calls = rows.count.times(share, share, draws if share else 0)
-    # a cut answer is drawn again with twice the room, but for a room that the role's `params` set
-    all_draws = None if limit is None else limit * (draws if "max_tokens" in role.params else 2**draws - 1)
+    all_draws = whole_answers(role, max_tokens, draws)
     asked = (
         0
         if not share
@@ -116,15 +116,9 @@ async def respond(
         if system is not None:
             rest = tuple(m for m in sample.messages if m.role != "system")
             sample = sample.replace(messages=(Message("system", system), *rest))
-        room = max_tokens
-        for draw in range(draws):
-            completion = await run.generate(
-                sample, by=by, draw=draw, temperature=temperature, max_tokens=room
-            )
-            if completion.finish_reason == "rejected" or _whole(completion):
-                break
-            if completion.finish_reason == "length" and room is not None:
-                room *= 2
+        completion = await run.whole(
+            sample, by=by, draws=draws, temperature=temperature, max_tokens=max_tokens
+        )
         return sample, completion
 
     async for sample, completion in run.map(answer, samples, window=run.window(window, by)):
@@ -137,7 +131,3 @@ async def respond(
             run.drop(sample, fault.reason, detail=fault.detail)
         else:
             yield run.trace(sample.answer(text), completion)
-
-
-def _whole(completion: Completion) -> bool:
-    return completion.finish_reason == "stop" and bool(completion.text.strip())
