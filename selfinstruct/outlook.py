@@ -38,7 +38,7 @@ def longest_answer(role: Role, max_tokens: int | None) -> int | None:
 
 
 def whole_answers(role: Role, max_tokens: int | None, draws: int) -> int | None:
-    """Tokens that all the draws of one `run.whole` can have at most: a cut answer is drawn again with twice the room,
+    """Tokens that all the draws of one `whole` can have at most: a cut answer is drawn again with twice the room,
     but for a room that the role's `params` set."""
     limit = longest_answer(role, max_tokens)
     return None if limit is None else limit * (draws if "max_tokens" in role.params else 2**draws - 1)

@@ -475,28 +475,6 @@ class Run:
             tally.cost_nano += filed.cost_nano or 0
         return filed.completion
 
-    async def whole(
-        self,
-        prompt: Prompt,
-        *,
-        by: RoleName = "teacher",
-        draw: int = 0,
-        draws: int = 2,
-        max_tokens: int | None = None,
-        **params: Any,
-    ) -> Completion:
-        """The first completion of at most `draws`, counted from `draw`, that ended by itself and is not empty, else the
-        last one. One that was cut is drawn again with twice the room; what is refused for good is not asked again.
-        """
-        for each in range(draw, draw + draws):
-            completion = await self.generate(prompt, by=by, draw=each, max_tokens=max_tokens, **params)
-            ended = completion.finish_reason == "stop" and completion.text.strip()
-            if ended or completion.finish_reason == "rejected":
-                break
-            if completion.finish_reason == "length" and max_tokens is not None:
-                max_tokens *= 2
-        return completion
-
     async def map(
         self,
         function: Callable[[Item], Awaitable[Result]],

@@ -19,8 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from selfinstruct.errors import ConfigError, nearest
 from selfinstruct.outlook import PASS, Estimate, Outlook
-from selfinstruct.run import Place, Run
+from selfinstruct.run import Place, Prompt, RoleName, Run
 from selfinstruct.sample import Sample, digest
+from selfinstruct.teachers import Completion
 
 Samples = AsyncIterator[Sample]
 Count = Annotated[int, Field(ge=1)]  # for options: a number of things, at least one
@@ -147,6 +148,29 @@ async def numbered(samples: Samples) -> AsyncIterator[tuple[Sample, int]]:
         prompt = digest([[message.role, message.content] for message in sample.prompt])
         yield sample, seen[prompt]
         seen[prompt] += 1
+
+
+async def whole(
+    run: Run,
+    prompt: Prompt,
+    *,
+    by: RoleName = "teacher",
+    draw: int = 0,
+    draws: int = 2,
+    max_tokens: int | None = None,
+    **params: Any,
+) -> Completion:
+    """The first completion of at most `draws`, counted from `draw`, that ended by itself and is not empty, else the
+    last one. One that was cut is drawn again with twice the room; what is refused for good is not asked again.
+    """
+    for each in range(draw, draw + draws):
+        completion = await run.generate(prompt, by=by, draw=each, max_tokens=max_tokens, **params)
+        ended = completion.finish_reason == "stop" and completion.text.strip()
+        if ended or completion.finish_reason == "rejected":
+            break
+        if completion.finish_reason == "length" and max_tokens is not None:
+            max_tokens *= 2
+    return completion
 
 
 @overload

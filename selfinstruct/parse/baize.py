@@ -58,8 +58,8 @@ def _role(name: str) -> Role:
 
 def transcript_paper(text: str) -> list[Message]:
     """Baize's own rule: pieces between "[Human]", wherever that stands, without the first and the last one; each must
-    hold "[AI]" exactly once, or the conversation ends before it. So the last exchange is always lost, and a mark inside a
-    text ends the conversation. Raises ParseError: no_exchange.
+    hold "[AI]" exactly once, or the conversation ends before it. So the last exchange is always lost, and a mark inside
+    a text ends the conversation. Raises ParseError: no_exchange.
     """
     talk: list[Message] = []
     for piece in text.split("[Human]")[1:-1]:

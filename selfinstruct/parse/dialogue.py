@@ -28,10 +28,11 @@ def user_turn(text: str, said: Sequence[Message], *, sentinel: str) -> str | Non
     role_flip (it speaks as an assistant), answers_itself, politeness_only, repeated (an earlier message of the user's),
     echo (the assistant's last one).
     """
-    text = _LABEL.sub("", text.strip()).strip()
-    bare = text.strip(_DRESS)
-    if not bare or bare.startswith(sentinel) or bare.endswith(sentinel):
-        return None if bare else _fault("empty_output", text)
+    text = _LABEL.sub("", text.strip(), count=1).strip()
+    if not text.strip(_DRESS):
+        raise ParseError("empty_output", text[:200])
+    if sentinel in text[: len(sentinel) + _NEAR] or sentinel in text[-len(sentinel) - _NEAR :]:
+        return None
     if sentinel in text or _META.search(text):
         raise ParseError("meta_words", text[:200])
     if _SIDES.search(text):
@@ -51,11 +52,8 @@ def user_turn(text: str, said: Sequence[Message], *, sentinel: str) -> str | Non
     return text
 
 
-def _fault(reason: str, text: str) -> None:
-    raise ParseError(reason, text[:200])
-
-
-_DRESS = " \t\n*_`\"'“”.[]()<>"
+_NEAR = 4  # characters between the sentinel and an end of the message: quotes, stars, a full stop
+_DRESS = " \t\n*_`\"'“”."
 _LABEL = re.compile(r"\A(?:\*\*)?(?:human|user)(?:\*\*)?[ \t]{0,3}:(?:\*\*)?", re.IGNORECASE)
 _META = re.compile(
     r"\bas (?:the|a) (?:simulated|human) (?:user|human)\b|\bmy persona\b|\b(?:the|this) role-?play\b"
@@ -74,9 +72,9 @@ _ASSISTANT = re.compile(
     r"|\A(?:certainly|of course|sure|absolutely)[!,.] (?:here (?:is|are)|here's|i(?:'d| would|'ll| will| can)\b)",
     re.IGNORECASE,
 )
+_ANSWER = r"(?:\*\*)?(?:answer|solution)(?:\*\*)?[ \t]{0,3}:"
 _ANSWERED = re.compile(
-    r"\?[\s*_]{1,9}(?:(?:\*\*)?(?:answer|solution)(?:\*\*)?[ \t]{0,3}:|the answer (?:to (?:this|that|my question) )?is\b)"
-    r"|^(?:\*\*)?(?:answer|solution)(?:\*\*)?[ \t]{0,3}:",
+    rf"\?[\s*_]{{1,9}}(?:{_ANSWER}|the answer (?:to (?:this|that|my question) )?is\b)|^{_ANSWER}",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -87,21 +85,22 @@ def speaks_as_assistant(text: str) -> bool:
 
 
 _COURTESY = frozenset(
-    "thank thanks thx ty cheers bye goodbye farewell hello hi hey appreciate appreciated grateful great good nice cool "
-    "awesome amazing perfect wonderful excellent fantastic brilliant ok okay alright understood welcome "
-    "merci gracias danke grazie obrigado obrigada spasibo спасибо شكرا شكراً 谢 感 ありがとう 감사합니다 고마워요 धन्यवाद "
-    "helpful makes clear see got done".split()
+    "thank thanks thx ty cheers bye goodbye farewell hello hi hey appreciate appreciated grateful "
+    "great good nice cool awesome amazing perfect wonderful excellent fantastic brilliant ok okay "
+    "alright understood welcome merci gracias danke grazie obrigado obrigada spasibo спасибо شكرا "
+    "شكراً 谢 感 ありがとう 감사합니다 고마워요 धन्यवाद helpful makes clear see got done".split()
 )
 _FILLER = frozenset(
-    "a again ahead all am an and answer answers anyway are be been bit but care clearly day deep detailed do "
-    "even everything explaining explanation evening explanations extremely for forward from have help helping her hope "
-    "how i idea information informative insightful insights interesting is it it's i'm i'll its kind know later life lot "
-    "lots luck makes me much my next now of on one out pretty providing quick quite re really recommendation "
-    "recommendations recommending response say sense sharing so soon suggestion suggestions take talk that that's thats "
-    "the them then there these this those time tip tips to today tomorrow too true truly u up very want was wait well "
-    "week what you you're you've your yours work ll m s ve d t "
-    "beaucoup mucho muchas viel vielen dank très votre pour aide مرة جزيلا لك على "
-    "你 您 了 的 非 常 很 多 好 帮 助 再 见 明 白 太 ご ざ い ま す".split()
+    "a again ahead all am an and answer answers anyway are be been bit but care clearly day deep "
+    "detailed do even everything explaining explanation evening explanations extremely for forward "
+    "from have help helping her hope how i idea information informative insightful insights "
+    "interesting is it it's i'm i'll its kind know later life lot lots luck makes me much my next "
+    "now of on one out pretty providing quick quite re really recommendation recommendations "
+    "recommending response say sense sharing so soon suggestion suggestions take talk that that's "
+    "thats the them then there these this those time tip tips to today tomorrow too true truly u up "
+    "very want was wait well week what you you're you've your yours work ll m s ve d t beaucoup "
+    "mucho muchas viel vielen dank très votre pour aide مرة جزيلا لك على 你 您 了 的 非 常 很 多 好 帮 助 再 见 明 "
+    "白 太 ご ざ い ま す".split()
 )
 
 
@@ -110,7 +109,9 @@ def polite(text: str) -> bool:
     if any(mark in text for mark in "?？؟"):
         return False
     found = words(text.replace("’", "'").replace(".", " "))
-    return any(word in _COURTESY for word in found) and all(word in _COURTESY or word in _FILLER for word in found)
+    return any(word in _COURTESY for word in found) and all(
+        word in _COURTESY or word in _FILLER for word in found
+    )
 
 
 def _shared(found: list[str], heard: list[str]) -> float:
@@ -125,9 +126,11 @@ def items(text: str) -> list[str | ParseError]:
     Raises ParseError when the answer as a whole can't be read.
     """
     found = json_object(text).get("items")
-    if not isinstance(found, list):
-        raise ParseError("bad_json", 'no list under "items"')
+    if not isinstance(found, list) or not found:
+        raise ParseError("bad_json", 'no list under "items", or an empty one')
     return [
-        item.strip() if isinstance(item, str) and item.strip() else ParseError("bad_item", json.dumps(item)[:80])
+        item.strip()
+        if isinstance(item, str) and item.strip()
+        else ParseError("bad_item", json.dumps(item)[:80])
         for item in found
     ]

@@ -1,6 +1,8 @@
 """The steps. Importing this package fills the registry; each name here makes a `Step` from its options."""
 
 from selfinstruct.steps.alpaca import alpaca
+from selfinstruct.steps.baize import baize
+from selfinstruct.steps.disclaimer import disclaimer
 from selfinstruct.steps.evaluate import evaluate
 from selfinstruct.steps.filters import (
     answered,
@@ -14,21 +16,28 @@ from selfinstruct.steps.filters import (
 )
 from selfinstruct.steps.judge import judge
 from selfinstruct.steps.novelty import novelty
+from selfinstruct.steps.openings import openings
+from selfinstruct.steps.orca import orca
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.student import dpo, sft
+from selfinstruct.steps.ultrachat import ultrachat
 from selfinstruct.steps.write import write
 
 __all__ = [
     "alpaca",
     "answered",
+    "baize",
+    "disclaimer",
     "dpo",
     "echo",
     "evaluate",
     "heuristics",
     "judge",
     "novelty",
+    "openings",
+    "orca",
     "placeholder",
     "read",
     "refusal",
@@ -36,6 +45,7 @@ __all__ = [
     "respond",
     "select",
     "sft",
+    "ultrachat",
     "urls",
     "words",
     "write",

@@ -19,7 +19,9 @@ from selfinstruct.teachers import Completion
 
 Fidelity = Literal["fixed", "paper"]
 TRANSCRIPT = 500  # tokens of one, on average (assumption; Baize: 3.4 exchanges of about 150)
-SENTINEL = "[DONE]"  # nobody is told of it here; a message that is this alone ends the conversation all the same
+SENTINEL = (
+    "[DONE]"  # nobody is told of it here; a message that is this alone ends the conversation all the same
+)
 
 
 def _frame(place: Place, fidelity: Fidelity, low: int, high: int) -> tuple[Message, ...]:
@@ -47,6 +49,7 @@ def _forecast(
     max_tokens: int | None,
     **_: Any,
 ) -> Estimate:
+    max_tokens = None if fidelity == "paper" else max_tokens
     estimate = asked(
         outlook,
         _frame(outlook.place, fidelity, low, high),
@@ -61,7 +64,8 @@ def _forecast(
     text = None if longest is None or count.ceiling is None else longest * count.ceiling
     tokens = TRANSCRIPT if limit is None else min(TRANSCRIPT, limit)
     return replace(
-        estimate, rows=replace(estimate.rows, count=count, tokens=tokens, longest=longest, text=text, waiting=0.0)
+        estimate,
+        rows=replace(estimate.rows, count=count, tokens=tokens, longest=longest, text=text, waiting=0.0),
     )
 
 
@@ -85,9 +89,10 @@ async def baize(
     (cut, empty, the same speaker twice, a human who thanks, answers or speaks as an assistant), with its last whole
     exchange, and is dropped under that turn's reason when fewer than `low` are left.
 
-    `fidelity: paper` (Xu et al. 2023, collect.py and preprocess.py) asks once for each different question, in a
-    transcript that begins with a greeting, splits at the marks wherever they stand, and always loses the last exchange.
-    `fixed` reads marks at the start of a line only, keeps the last exchange when it is whole, and looks at what the human says.
+    `fidelity: paper` (Xu et al. 2023, collect.py, preprocess.py) asks once for each different question, in a
+    transcript that begins with a greeting, without any sampling parameter; it splits at the marks wherever they stand,
+    and always loses the last exchange. `fixed` reads marks at the start of a line only, keeps the last exchange when it
+    is whole, and looks at what the human says.
 
     Args:
         by: the role that writes the conversation
@@ -115,9 +120,8 @@ async def baize(
             return sample, why, None
         question = sample.prompt[-1].content
         prompt = _prompt(run.place, fidelity, question=question, fence=sample.id[:16], low=low, high=high)
-        # the original sets no sampling parameter at all
-        params = {} if paper else {"temperature": temperature, "max_tokens": max_tokens}
-        return sample, "", await run.generate(prompt, by=by, draw=copy, **params)
+        params: dict[str, Any] = {"temperature": temperature, "max_tokens": max_tokens}
+        return sample, "", await run.generate(prompt, by=by, draw=copy, **({} if paper else params))
 
     async for sample, why, completion in run.map(write, jobs(), window=run.window(window, by)):
         if completion is None:
@@ -157,7 +161,7 @@ def _usable(completion: Completion) -> tuple[list[Message], ParseError | None]:
     talk, fault = transcript(completion.text, cut=cut)
     while talk and polite(talk[0].content):  # a greeting, and its answer
         del talk[:2]
-    for place in range(0, len(talk), 2):
+    for place in range(2, len(talk), 2):  # the first message is the seed
         said = talk[place].content
         try:
             if user_turn(said, talk[:place], sentinel=SENTINEL) is not None:

@@ -26,7 +26,7 @@ from selfinstruct.outlook import (
 from selfinstruct.parse import usable
 from selfinstruct.run import Place, RoleName, Run
 from selfinstruct.sample import Message, Sample
-from selfinstruct.step import Count, Samples, numbered, step
+from selfinstruct.step import Count, Samples, numbered, step, whole
 from selfinstruct.teachers import Completion
 
 MESSAGES = 16
@@ -43,7 +43,9 @@ NO_CHOICE = ("cot", "niv2")
 EXPLANATION = 250  # tokens of one, on average (assumption; OpenOrca's are about as long)
 
 _OPTION = re.compile(r"^[ \t]{0,8}([A-Ea-e])[).][ \t]|(?<!\w)\(([A-Ea-e])\)", re.MULTILINE)
-_LISTED = re.compile(r"^[ \t]{0,8}(?:options|choices)[ \t]{0,8}:[ \t]{0,8}\n[ \t]{0,8}[-*•][ \t]", re.IGNORECASE | re.MULTILINE)
+_LISTED = re.compile(
+    r"^[ \t]{0,8}(?:options|choices)[ \t]{0,8}:[ \t]{0,8}\n[ \t]{0,8}[-*•][ \t]", re.IGNORECASE | re.MULTILINE
+)
 
 
 def multiple_choice(text: str) -> bool:
@@ -173,7 +175,9 @@ async def orca(
     queries. `meta.curriculum` is 1 or 2.
 
     With `erase_system` (Mitra et al. 2023, Orca 2) the drawn message is only used to ask: the row gets the `generic`
-    one, or none, and `meta.system` keeps what was asked with. Source: Mukherjee et al. 2023, sections 3.1 to 3.2, table 2.
+    one, or none, and `meta.system` keeps what was asked with.
+
+    Source: Mukherjee et al. 2023, sections 3.1 and 3.2, table 2.
 
     Args:
         by: the role that answers every query
@@ -201,7 +205,8 @@ async def orca(
         found = []
         for place, role in enumerate(teachers[: 1 + both]):
             found.append(
-                await run.whole(
+                await whole(
+                    run,
                     prompt,
                     by=role,
                     draw=(copy * 2 + place) * draws,
@@ -218,7 +223,9 @@ async def orca(
     async for sample, number, found in jobs:
         drawn[number] += 1
         message = messages[number - 1].content
-        asked = sample.replace(messages=_under(message, sample.prompt)).note(recipe="orca", system_message=number)
+        asked = sample.replace(messages=_under(message, sample.prompt)).note(
+            recipe="orca", system_message=number
+        )
         if sample.answered:
             asked = asked.note(label=sample.output)
         run.made(len(found) - 1)

@@ -21,7 +21,7 @@ from selfinstruct.outlook import (
 from selfinstruct.parse import usable
 from selfinstruct.run import Place, RoleName, Run
 from selfinstruct.sample import Message, Sample
-from selfinstruct.step import Count, Samples, step
+from selfinstruct.step import Count, Samples, step, whole
 from selfinstruct.teachers import Completion
 
 ANSWER = 60  # tokens of one, on average (assumption)
@@ -116,8 +116,8 @@ async def respond(
         if system is not None:
             rest = tuple(m for m in sample.messages if m.role != "system")
             sample = sample.replace(messages=(Message("system", system), *rest))
-        completion = await run.whole(
-            sample, by=by, draws=draws, temperature=temperature, max_tokens=max_tokens
+        completion = await whole(
+            run, sample, by=by, draws=draws, temperature=temperature, max_tokens=max_tokens
         )
         return sample, completion
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
-from selfinstruct.teachers.offline import alpaca, judge
+from selfinstruct.teachers.offline import alpaca, dialogue, judge, openings, orca
 from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, solve, tasks
 from selfinstruct.teachers.offline.family import Family, Task
 from selfinstruct.teachers.offline.part import Asked, Part, Writer
@@ -29,6 +29,10 @@ _PARTS: tuple[Part, ...] = (
     alpaca.continued,
     judge.graded,
     alpaca.as_json,
+    openings.listed,
+    dialogue.transcript,
+    dialogue.user,
+    orca.explained,
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from random import Random
 
 from selfinstruct.errors import ConfigError, DataError, nearest
@@ -68,7 +68,18 @@ def recognise(instruction: str, input: str = "") -> tuple[Family, Slots] | None:
     """The family that a task belongs to and what its slots hold; None for a task of no family."""
     text = (instruction.strip() + GAP + input.strip()) if input.strip() else instruction.strip()
     rest = unframed(text)
-    return (_match(rest) if rest is not None else None) or _match(text)
+    found = (_match(rest) if rest is not None else None) or _match(text)
+    return found or next((match for each in _reordered(text) if (match := _match(each))), None)
+
+
+def _reordered(text: str) -> Iterator[str]:
+    """A task that stands behind its material, or is set off from it by a lead-in, as it would stand before it."""
+    text = text.removeprefix("Here is a text:" + GAP)
+    material, gap, task = text.rpartition(GAP)
+    if gap:
+        yield task + GAP + material
+    if f" The text:{GAP}" in text:
+        yield text.replace(f" The text:{GAP}", GAP, 1)
 
 
 def _match(text: str) -> tuple[Family, Slots] | None:

@@ -157,7 +157,8 @@ class Family:
 
     def right(self, slots: Slots, text: str) -> bool:
         forms = [self._answer(slots), *(self._also(slots) if self._also else ())]
-        return normal(text, self._case) in {normal(form, self._case) for form in forms}
+        right = {normal(form, self._case) for form in forms}
+        return normal(text, self._case) in right or normal(concluded(text), self._case) in right
 
 
 _QUOTES = str.maketrans({"“": '"', "”": '"', "’": "'", "‘": "'"})
@@ -172,6 +173,14 @@ def normal(text: str, case: bool = False) -> str:
     if len(text) > 1 and text[0] == text[-1] == '"':
         text = text[1:-1].rstrip(".")
     return text if case else text.lower()
+
+
+FINALLY = "The answer is"
+
+
+def concluded(text: str) -> str:
+    """What an explanation comes to: the text behind its last line that begins with `The answer is`."""
+    return text.rpartition("\n" + FINALLY)[2].lstrip(" :")
 
 
 # A sentence of context before a task, as people write it. It changes nothing in the answer.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from selfinstruct.teachers.offline.catalog import recognise
 from selfinstruct.teachers.offline.family import Task
 from selfinstruct.teachers.offline.faults import mistake
@@ -15,11 +17,15 @@ REFUSAL = (
 
 def respond(asked: Asked) -> str:
     """The right answer, or a wrong one at the set rate; a refusal where no family knows the task."""
-    question = asked.last
+    return answered(asked.last, asked.rng, asked.writer.wrong)
+
+
+def answered(question: str, rng: Random, wrong: float) -> str:
+    """What it answers to a question."""
     found = recognise(question)
     answer = found[0].answer(found[1]) if found else None
     if found is None or answer is None:
         return REFUSAL
-    if asked.rng.random() < asked.writer.wrong:
-        return mistake(Task(question, "", answer, found[0].name), asked.rng, found[0].labels)
+    if rng.random() < wrong:
+        return mistake(Task(question, "", answer, found[0].name), rng, found[0].labels)
     return answer
