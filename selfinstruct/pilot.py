@@ -208,8 +208,9 @@ async def _perform(
                 kept.append(sample)
                 view.dropped.clear()
                 origin = sample.meta.get("requests")
-                if isinstance(origin, Mapping) and each.name in origin:
-                    brought[str(origin[each.name])] += 1
+                found = origin.get(each.name) if isinstance(origin, Mapping) else None
+                if found:  # of several requests, the last one finished the row
+                    brought[str(found[-1] if isinstance(found, list) else found)] += 1
                 if len(kept) == most:
                     break
     calls, seconds = [], 0.0

@@ -17,6 +17,7 @@ from selfinstruct.prompts import SHIPPED, Prompts
 from selfinstruct.sample import Message
 
 EXAMPLES = [Task("Add the numbers.", "1 2", "3"), Task("Name a colour.", "", "Red")]
+TALK = [Message("user", "Hi"), Message("assistant", "Hello")]
 SLOTS: dict[str, dict[str, Any]] = {
     "alpaca/blocks": {"examples": EXAMPLES, "total": 20, "language": "English"},
     "alpaca/json": {"examples": EXAMPLES, "total": 20, "language": "English"},
@@ -28,7 +29,36 @@ SLOTS: dict[str, dict[str, Any]] = {
         "prompt": "user: Hi",
         "response": "Hello",
     },
+    "baize/transcript": {"question": "Why?", "fence": "f00f", "low": 2, "high": 5},
+    "baize/paper": {"question": "Why?"},
+    "orca/messages": {},
+    "ultrachat/user": {
+        "fence": "f00f",
+        "talk": TALK,
+        "sentinel": "[DONE]",
+        "persona": "a cook",
+        "goal": "to cook",
+        "left": 0,
+    },
+    "ultrachat/user_paper": {"fence": "f00f", "talk": TALK},
+    "ultrachat/topics": {"n": 3, "topic": "music", "language": "English"},
+    "ultrachat/questions": {"n": 3, "topic": "music", "item": "drums", "language": "English"},
+    "ultrachat/instructions": {"n": 3, "item": "a poem", "language": "English"},
+    "ultrachat/expand": {"instruction": "Write a poem.", "fence": "f00f"},
+    "ultrachat/tasks": {"n": 3, "text": "It rains.", "fence": "f00f"},
 }
+# The slot that text from elsewhere goes into; the others' is `examples`.
+TEXT = {
+    "judge/accuracy": "response",
+    "baize/transcript": "question",
+    "baize/paper": "question",
+    "ultrachat/user": "talk",
+    "ultrachat/user_paper": "talk",
+    "ultrachat/questions": "item",
+    "ultrachat/expand": "instruction",
+    "ultrachat/tasks": "text",
+}
+WITHOUT_TEXT = {"orca/messages", "ultrachat/topics", "ultrachat/instructions"}
 
 
 def written(folder: Path, name: str, text: str) -> Prompts:
@@ -45,6 +75,8 @@ def text_of(messages: tuple[Message, ...]) -> str:
 @pytest.mark.parametrize("name", Prompts().names())
 def test_every_shipped_prompt_renders_or_is_part_of_one_that_does(name: str) -> None:
     prompts = Prompts()
+    if name == "orca/messages":  # sixteen system messages to choose from, no prompt
+        return
     if "\n=== user ===\n" not in prompts.source(name):
         assert any(f'include "{name}.md"' in prompts.source(each) for each in SLOTS)
         return
@@ -172,13 +204,13 @@ PAYLOADS = [
 
 
 @pytest.mark.parametrize("payload", PAYLOADS + ROLE_MARKS)
-@pytest.mark.parametrize("name", sorted(SLOTS))
+@pytest.mark.parametrize("name", sorted(SLOTS.keys() - WITHOUT_TEXT))
 def test_text_in_a_slot_stays_text(name: str, payload: str) -> None:
     """Braces, templates and role marks in a row's text come out as they are, in the message where they were put."""
     plain = Prompts().render(name, **SLOTS[name])
     slots = dict(SLOTS[name])
-    if name == "judge/accuracy":
-        slots["response"] = payload
+    if name in TEXT:
+        slots[TEXT[name]] = [Message("user", payload), TALK[1]] if TEXT[name] == "talk" else payload
         expected = payload
     else:
         slots["examples"] = [Task("Add.", payload, "3"), *EXAMPLES[1:]]

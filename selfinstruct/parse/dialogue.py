@@ -21,8 +21,9 @@ _PHRASE = 4  # words of one
 _ENOUGH = 8  # words of a message that can be an echo; a shorter one may quote
 
 
-def user_turn(text: str, said: Sequence[Message], *, sentinel: str) -> str | None:
-    """The user's next message after `said`; None where it ends the conversation with the sentinel.
+def user_turn(text: str, said: Sequence[Message], *, sentinel: str, fence: str = "") -> str | None:
+    """The user's next message after `said`; None where it ends the conversation with the sentinel. `fence` is the mark
+    that the conversation was shown between.
 
     Raises ParseError: meta_words (it speaks of the instructions), both_sides (it writes the assistant's part, too),
     role_flip (it speaks as an assistant), answers_itself, politeness_only, repeated (an earlier message of the user's),
@@ -33,7 +34,7 @@ def user_turn(text: str, said: Sequence[Message], *, sentinel: str) -> str | Non
         raise ParseError("empty_output", text[:200])
     if sentinel in text[: len(sentinel) + _NEAR] or sentinel in text[-len(sentinel) - _NEAR :]:
         return None
-    if sentinel in text or _META.search(text):
+    if sentinel in text or (fence and fence in text) or _META.search(text):
         raise ParseError("meta_words", text[:200])
     if _SIDES.search(text):
         raise ParseError("both_sides", text[:200])
@@ -91,16 +92,16 @@ _COURTESY = frozenset(
     "شكراً 谢 感 ありがとう 감사합니다 고마워요 धन्यवाद helpful makes clear see got done".split()
 )
 _FILLER = frozenset(
-    "a again ahead all am an and answer answers anyway are be been bit but care clearly day deep "
-    "detailed do even everything explaining explanation evening explanations extremely for forward "
-    "from have help helping her hope how i idea information informative insightful insights "
-    "interesting is it it's i'm i'll its kind know later life lot lots luck makes me much my next "
-    "now of on one out pretty providing quick quite re really recommendation recommendations "
-    "recommending response say sense sharing so soon suggestion suggestions take talk that that's "
-    "thats the them then there these this those time tip tips to today tomorrow too true truly u up "
-    "very want was wait well week what you you're you've your yours work ll m s ve d t beaucoup "
-    "mucho muchas viel vielen dank très votre pour aide مرة جزيلا لك على 你 您 了 的 非 常 很 多 好 帮 助 再 见 明 "
-    "白 太 ご ざ い ま す".split()
+    "a again ahead aide all am an and answer answers anyway are be beaucoup been bit but care "
+    "clearly d dank day deep detailed do even evening everything exactly explaining explanation "
+    "explanations extremely for forward from have help helped helping helps her hope how i i'll i'm "
+    "idea information informative insightful insights interesting is it it's its kind know later "
+    "life ll looking lot lots luck m makes me much muchas mucho my need needed next now of on one "
+    "out pour pretty providing quick quite re really recommendation recommendations recommending "
+    "response s say sense sharing so soon suggestion suggestions t take talk that that's thats the "
+    "them then there these this those time tip tips to today tomorrow too true truly u up useful ve "
+    "very viel vielen votre wait want was week well what work you you're you've your yours très "
+    "جزيلا على لك مرة い ご ざ す ま 了 你 再 助 多 太 好 帮 常 很 您 明 白 的 见 非".split()
 )
 
 
@@ -121,7 +122,7 @@ def _shared(found: list[str], heard: list[str]) -> float:
 
 
 def items(text: str) -> list[str | ParseError]:
-    """The texts under "items" in a JSON answer; one that is no text, or empty, becomes a ParseError in its place.
+    """The texts under "items" in a JSON answer; one that is no text, or has no letter, becomes a ParseError in its place.
 
     Raises ParseError when the answer as a whole can't be read.
     """
@@ -130,7 +131,7 @@ def items(text: str) -> list[str | ParseError]:
         raise ParseError("bad_json", 'no list under "items", or an empty one')
     return [
         item.strip()
-        if isinstance(item, str) and item.strip()
+        if isinstance(item, str) and any(sign.isalnum() for sign in item)
         else ParseError("bad_item", json.dumps(item)[:80])
         for item in found
     ]

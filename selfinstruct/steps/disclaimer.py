@@ -10,7 +10,7 @@ from selfinstruct.step import filter
 _DENIES = re.compile(
     r"\b(?:i|we)(?: am|'m)? (?:do not|don't|cannot|can't|not able to|am unable to|unable to|lack|never) "
     r"(?:really |actually |truly |personally |have |feel |hold |experience |possess |form |express |any |the |ability "
-    r"|to |capacity |for |personal |own |my |human |real |subjective ){1,9}"
+    r"|to |capacity |for |personal |own |my |human |real |subjective ){0,9}"
     r"(?:emotions?|feelings?|opinions?|beliefs?|preferences?|consciousness|experiences?)\b",
     re.IGNORECASE,
 )

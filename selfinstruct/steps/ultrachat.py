@@ -62,10 +62,11 @@ GOALS = (
 
 
 class _Talk(NamedTuple):
-    """How far a conversation came: `end` is why it went no further, `text` the turn that it ended at."""
+    """How far a conversation came: `end` is why it went no further, `speaker` and `text` the turn that it ended at."""
 
     messages: list[Message]
     end: str
+    speaker: str
     text: str
     completions: list[Completion]
     persona: str
@@ -194,8 +195,8 @@ async def ultrachat(
 
     Aligned models are poor users, so `fixed` gives the user a person, a goal and a word to end with, and looks at all
     that it says. `fidelity: paper` (Ding et al. 2023, section 3) only tells it to act as a human, takes what it says
-    as it is, goes on for as many rounds as were drawn, and afterwards takes out the exchanges whose user turn only
-    thanks.
+    as it is, goes on for as many rounds as were drawn, afterwards takes out the exchanges whose user turn only thanks,
+    and keeps what is left.
 
     Args:
         by: the role that plays the assistant
@@ -216,12 +217,13 @@ async def ultrachat(
         least, most = _bounds(str(sample.meta.get("sector", "")), low, high)
         rounds = rng.randint(least, most)
         persona, goal = rng.choice(PERSONAS), rng.choice(GOALS)
+        fence = sample.id[:16]  # made from the row, so that nobody in the conversation knows it
         talk, used = list(sample.messages), list[Completion]()
 
-        def ended(end: str, text: str = "") -> tuple[Sample, int, _Talk]:
+        def ended(end: str, speaker: str = "", text: str = "") -> tuple[Sample, int, _Talk]:
             while talk and talk[-1].role != "assistant":
                 talk.pop()
-            return sample, least, _Talk(talk, end, text, used, persona, goal)
+            return sample, least, _Talk(talk, end, speaker, text, used, persona, goal)
 
         while True:
             if talk[-1].role != "assistant":
@@ -238,12 +240,12 @@ async def ultrachat(
                 try:
                     talk.append(Message("assistant", usable(completion)))
                 except ParseError as fault:
-                    return ended(fault.reason, completion.text)
+                    return ended(fault.reason, "assistant", completion.text)
             if _rounds(talk) >= rounds:
                 return ended("rounds")
             prompt = run.render(
                 "ultrachat/user_paper" if paper else "ultrachat/user",
-                fence=sample.id[:16],  # made from the row, so that nobody in the conversation knows it
+                fence=fence,
                 talk=[message for message in talk if message.role != "system"],
                 sentinel=SENTINEL,
                 persona=persona,
@@ -256,11 +258,11 @@ async def ultrachat(
             used.append(completion)
             try:
                 said = usable(completion)
-                turn = said if paper else user_turn(said, talk, sentinel=SENTINEL)
+                turn = said if paper else user_turn(said, talk, sentinel=SENTINEL, fence=fence)
             except ParseError as fault:
-                return ended(fault.reason, completion.text)
+                return ended(fault.reason, "user", completion.text)
             if turn is None:
-                return ended("sentinel", completion.text)
+                return ended("sentinel", "user", completion.text)
             talk.append(Message("user", turn))
 
     ends: Counter[str] = Counter()
@@ -272,6 +274,7 @@ async def ultrachat(
         if paper:
             messages = _without_thanks(messages)
             removed += (len(talk.messages) - len(messages)) // 2
+            least = 1
         rounds = _rounds(messages)
         about = {"recipe": "ultrachat", "rounds": rounds, "ended": talk.end}
         if not paper:
@@ -282,7 +285,8 @@ async def ultrachat(
         row = run.trace(row.note(**about), *talk.completions)
         if rounds < least:
             reason = talk.end if talk.end != "rounds" else "politeness_only"
-            run.drop(row, reason, rule="low", value=rounds, threshold=least, turn=talk.text[:200])
+            turn = {"speaker": talk.speaker, "turn": talk.text[:200]} if talk.speaker else {}
+            run.drop(row, reason, rule="low", value=rounds, threshold=least, **turn)
             continue
         ends[talk.end] += 1
         lengths[rounds] += 1

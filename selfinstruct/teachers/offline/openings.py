@@ -16,7 +16,8 @@ from selfinstruct.teachers.offline.part import Answer, Asked, Writer
 Item = TypeVar("Item")
 
 _CONTRACT = re.compile(r"""\{\s{0,9}["']items["']\s{0,9}:""")
-_COUNT = re.compile(r"\b(\d{1,3}) (?:different )?(topics|questions|instructions|tasks)\b")
+_COUNT = re.compile(r"\b(\d{1,3}) in all\b")
+_TOPICS = re.compile(r"\AName topics\b")
 _PART = r"<(?P<fence>[^\s<>]{{1,64}}) {part}>\n(?P<text>.*?)\n</(?P=fence) {part}>"
 _TEXT = re.compile(_PART.format(part="text"), re.DOTALL)
 _INSTRUCTION = re.compile(_PART.format(part="instruction"), re.DOTALL)
@@ -35,7 +36,7 @@ def listed(asked: Asked) -> Answer | None:
         items = [_detailed(instruction["text"], rng)]
     elif text:
         items = _tasks(text["text"], number, rng)
-    elif count and count[2] == "topics":
+    elif _TOPICS.match(asked.text):
         items = [
             f"{subject} in {rng.choice(material.CITIES)}" for subject in _some(material.SUBJECTS, number, rng)
         ]

@@ -9,9 +9,7 @@ from selfinstruct.teachers.offline.family import FINALLY
 from selfinstruct.teachers.offline.part import Answer, Asked
 from selfinstruct.teachers.offline.respond import answered
 
-_WANTED = re.compile(
-    r"\b(?:expla(?:in|natio)\w*|step by step|in detail|detailed|justify|reasons?)\b", re.IGNORECASE
-)
+_WANTED = re.compile(r"\b(?:explain|detail|detailed|justify|why|reason)\b", re.IGNORECASE)
 _WAYS = (
     "This is a task of the kind {kind}. I look at what is given, apply the rule that the task names, and check "
     "the result.\n\nStep 1. What is given: {given}.\nStep 2. The rule is applied to it, piece by piece.\n"
