@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,29 @@ def test_rows_of_any_shape(tmp_path: Path) -> None:
         assert part in text
     assert "\x1b" not in text + other + drop
     assert "dropped: odd (why: [/]�[2J)" in drop
+
+
+def test_several_requests_of_one_step_are_shown_in_order_and_nothing_twice(tmp_path: Path) -> None:
+    first = (Message("user", "Why?"),)
+    second = (*first, Message("assistant", "So."), Message("user", "And then?"))
+    asked = [Request("m", first), Request("m", second)]
+    talk = Sample(
+        (*second, Message("assistant", "Enough.")),
+        meta={"requests": {"ultrachat": [each.key for each in asked]}},
+    )
+    lost = Sample.of("Do.", "", "Done.", meta={"requests": {"ultrachat": [asked[0].key, "feed"]}})
+    with Store.open(tmp_path) as store:
+        for request, text in zip(asked, ("So.", "Enough."), strict=True):
+            asyncio.run(store.put(request, Filed(Completion(text), 0, 0.5)))
+        store.begin(0, "ultrachat", {}, "f")
+        store.add(0, [(0, talk), (1, lost)], [])
+    with Store.read(tmp_path) as store:
+        text, other = seen(store, 0, 1), seen(store, 0, 2)
+    _, one, two = re.split("request [12] of 2 of ultrachat", text)
+    assert "Why?" in one
+    assert "So." in one
+    assert "after 2 messages shown above" in two
+    assert "Why?" not in two
+    assert "And then?" in two
+    assert "Enough." in two
+    assert "ultrachat: request feed is not in this run" in other

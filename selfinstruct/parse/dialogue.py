@@ -122,7 +122,7 @@ def _shared(found: list[str], heard: list[str]) -> float:
 
 
 def items(text: str) -> list[str | ParseError]:
-    """The texts under "items" in a JSON answer; one that is no text, or has no letter, becomes a ParseError in its place.
+    """The texts under "items" in a JSON answer; what is no text, or has no letter, becomes a ParseError in its place.
 
     Raises ParseError when the answer as a whole can't be read.
     """

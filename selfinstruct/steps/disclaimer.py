@@ -11,7 +11,8 @@ _DENIES = re.compile(
     r"\b(?:i|we)(?: am|'m)? (?:do not|don't|cannot|can't|not able to|am unable to|unable to|lack|never) "
     r"(?:really |actually |truly |personally |have |feel |hold |experience |possess |form |express |any |the |ability "
     r"|to |capacity |for |personal |own |my |human |real |subjective ){0,9}"
-    r"(?:emotions?|feelings?|opinions?|beliefs?|preferences?|consciousness|experiences?)\b",
+    r"(?:emotions?|feelings?|opinions?|beliefs?|preferences?|consciousness|(?<=personal )experiences?"
+    r"|(?<=human )experiences?|(?<=subjective )experiences?)\b",
     re.IGNORECASE,
 )
 

@@ -55,8 +55,8 @@ def talked(
     **options: Any,
 ) -> Outcome:
     name = options.pop("name", "run")
-    models = {"teacher": play(assistant or Assistant()), "user": play(user)}
-    return execute([given(rows), ultrachat(**options)], out=folder / name, **models)
+    teacher = play(assistant or Assistant())
+    return execute([given(rows), ultrachat(**options)], out=folder / name, teacher=teacher, user=play(user))
 
 
 def drops(folder: Path) -> list[tuple[str, dict[str, Any]]]:
