@@ -55,10 +55,10 @@ def multiple_choice(text: str) -> bool:
     return {"a", "b"} <= letters or _LISTED.search(text) is not None
 
 
-def allowed(collection: str, text: str) -> tuple[int, ...]:
+def allowed(collection: str, choice: bool) -> tuple[int, ...]:
     """The messages that may be drawn for a query of a sub-collection; any name that is none takes the general ones."""
-    choice = CHOICE if collection not in NO_CHOICE and multiple_choice(text) else ()
-    return (*SUBSETS.get(collection, GENERAL), *choice)
+    more = CHOICE if choice and collection not in NO_CHOICE else ()
+    return (*SUBSETS.get(collection, GENERAL), *more)
 
 
 def _messages(place: Place) -> tuple[Message, ...]:
@@ -166,7 +166,7 @@ async def orca(
     """Answer every query under one of sixteen system messages that ask for explanations, as Orca does.
 
     The message is drawn from those that the query's sub-collection of FLAN allows (cot, niv2, flan2021, t0; others draw
-    from a general set; the two about multiple choice are only drawn for queries with options). It becomes the row's
+    from a general set; the two about multiple choice are only drawn for queries with options, or with `meta.choices`). It becomes the row's
     system message, its number is `meta.system_message`. An answer that came with the query is replaced, and kept as
     `meta.label`. Cut, filtered and empty answers are drawn again and dropped as in `respond`.
 
@@ -199,7 +199,8 @@ async def orca(
         key = sample.replace(messages=sample.prompt).id
         text = next((m.content for m in reversed(sample.prompt) if m.role == "user"), "")
         name = str(sample.meta.get(collection, "")).lower()
-        number = run.rng("message", key, copy).choice(allowed(name, text))
+        choice = bool(sample.meta.get("choices")) or multiple_choice(text)
+        number = run.rng("message", key, copy).choice(allowed(name, choice))
         both = run.rng("second", key, copy).random() < share
         prompt = _under(messages[number - 1].content, sample.prompt)
         found = []

@@ -33,7 +33,6 @@ ROUNDS = {"world": (3, 7), "creation": (2, 4), "materials": (2, 4)}  # of a sect
 ANSWER = 200  # tokens of an assistant's turn, on average (assumption; UltraChat's are about as long)
 ASKED = 30  # and of a user's
 PER_MESSAGE = 32  # tokens around a message in the user's prompt, at the ceiling
-TURN = 512  # a user who writes more is cut, and the conversation ends
 
 PERSONAS = (
     "someone new to the subject who writes short, plain messages",
@@ -125,7 +124,7 @@ def _forecast(
     usual = (least + most) / 2
     frame = _frame(place, fidelity)
     shown = sum(tokens(message.content) for message in frame)
-    assistant, turn = place.role(by), longest_answer(place.role(user), TURN)
+    assistant, turn = place.role(by), longest_answer(place.role(user), max_tokens)
     limit = longest_answer(assistant, max_tokens)
     answer = ANSWER if limit is None else min(ANSWER, limit)
     whole = whole_answers(assistant, max_tokens, draws)
@@ -205,7 +204,7 @@ async def ultrachat(
         low: the fewest rounds of a conversation; by default what the row's `meta.sector` has, 3 (world) or 2
         high: the most; by default 7 (world) or 4
         temperature: sampling temperature of both; null leaves it to the provider
-        max_tokens: the longest answer; null leaves it to the provider
+        max_tokens: the longest message of either; null leaves it to the provider
         draws: independent answers of the assistant that are asked for, one after the other, until one is whole
         window: conversations worked on at a time
     """
@@ -253,7 +252,7 @@ async def ultrachat(
                 left=max(0, least - _rounds(talk)),
             )
             completion = await run.generate(
-                prompt, by=user, draw=copy, temperature=temperature, max_tokens=TURN
+                prompt, by=user, draw=copy, temperature=temperature, max_tokens=max_tokens
             )
             used.append(completion)
             try:

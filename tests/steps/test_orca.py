@@ -81,14 +81,22 @@ def test_another_key_may_name_the_sub_collection(tmp_path: Path, play: Play) -> 
 
 def test_multiple_choice_messages_are_for_queries_with_options_alone() -> None:
     """SPECS 4.8: 8 and 10 only for multiple-choice sets; by hand."""
-    options = "Which is red?\n(A) sky\n(B) blood"
-    for name in (*SUBSETS, "other"):
-        assert not set(CHOICE) & set(allowed(name, "Which is red?"))
-    assert {name for name in (*SUBSETS, "other") if set(CHOICE) <= set(allowed(name, options))} == {
+    names = (*SUBSETS, "other")
+    assert not any(set(CHOICE) & set(allowed(name, choice=False)) for name in names)
+    assert [name for name in names if set(CHOICE) <= set(allowed(name, choice=True))] == [
         "flan2021",
         "t0",
         "other",
-    }
+    ]
+
+
+def test_a_query_is_multiple_choice_by_its_options_or_its_meta(tmp_path: Path, play: Play) -> None:
+    plain = [query.note(collection="t0") for query in QUERIES]
+    lettered = [Sample.of(f"Which is {n}?\n(A) sky\n(B) sea", meta={"collection": "t0"}) for n in range(60)]
+    marked = [query.note(choices=True) for query in plain]
+    for place, (rows, some) in enumerate(((plain, False), (lettered, True), (marked, True))):
+        outcome = explained(tmp_path, rows, teacher=play(Echo()), name=f"run{place}")
+        assert bool(set(CHOICE) & set(map(number_of, outcome.samples))) is some
 
 
 @pytest.mark.parametrize(

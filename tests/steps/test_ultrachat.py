@@ -124,7 +124,7 @@ def test_the_user_sees_a_person_a_goal_the_conversation_and_when_it_may_stop(
     assert (
         f"assistant: {first.messages[1].content}\n\nhuman: {first.messages[2].content}\n" in late[1].content
     )
-    assert dict(user.asked[0].params) == {"temperature": 1, "max_tokens": 512}
+    assert dict(user.asked[0].params) == {"temperature": 1, "max_tokens": 1024}
 
 
 @pytest.mark.parametrize(
