@@ -166,9 +166,9 @@ async def orca(
     """Answer every query under one of sixteen system messages that ask for explanations, as Orca does.
 
     The message is drawn from those that the query's sub-collection of FLAN allows (cot, niv2, flan2021, t0; others draw
-    from a general set; the two about multiple choice are only drawn for queries with options, or with `meta.choices`). It becomes the row's
-    system message, its number is `meta.system_message`. An answer that came with the query is replaced, and kept as
-    `meta.label`. Cut, filtered and empty answers are drawn again and dropped as in `respond`.
+    from a general set; the two about multiple choice are only drawn for queries with options, or with `meta.choices`).
+    It becomes the row's system message, its number is `meta.system_message`. An answer that came with the query is
+    replaced, and kept as `meta.label`. Cut, filtered and empty answers are drawn again and dropped as in `respond`.
 
     With `second`, a random share of the queries is answered by another role, too, in rows of their own that come after
     all others: the curriculum of the paper, ChatGPT's five million answers first, then GPT-4's to a fifth of the same

@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +261,7 @@ def test_a_teacher_without_faults_makes_rows_without_faults(name: str, tmp_path:
 @given(st.text(max_size=60), st.sampled_from(["user", "tasks", "expand", "transcript", "paper", "orca"]))
 def test_it_never_raises(text: str, name: str) -> None:
     teacher = OfflineTeacher(faults=0.5)
-    prompts = {
+    prompts: dict[str, Callable[[], Sequence[Message]]] = {
         "user": lambda: user([Message("user", text), Message("assistant", text)]),
         "tasks": lambda: PROMPTS.render("ultrachat/tasks", n=3, text=text, fence="f"),
         "expand": lambda: PROMPTS.render("ultrachat/expand", instruction=text, fence="f"),
