@@ -1,8 +1,8 @@
 """What a conversation is made of: a user's next message, as a model plays it, and lists of openings.
 
-Aligned models are poor users (arXiv 2510.06552): they thank, they offer help, they answer their own
-question. Each of these is a reason of its own. The rules about wording read English; politeness is known in a few more
-languages, and what a rule can't read, it lets through.
+Aligned models are poor users (arXiv 2510.06552): they thank, they offer help, they answer their own question. Each of
+these is a reason of its own. The rules about wording read English; politeness is known in a few more languages, and
+what a rule can't read, it lets through.
 """
 
 from __future__ import annotations
@@ -96,12 +96,12 @@ _FILLER = frozenset(
     "clearly d dank day deep detailed do even evening everything exactly explaining explanation "
     "explanations extremely for forward from have help helped helping helps her hope how i i'll i'm "
     "idea information informative insightful insights interesting is it it's its kind know later "
-    "life ll looking lot lots luck m makes me much muchas mucho my need needed next now of on one "
-    "out pour pretty providing quick quite re really recommendation recommendations recommending "
-    "response s say sense sharing so soon suggestion suggestions t take talk that that's thats the "
-    "them then there these this those time tip tips to today tomorrow too true truly u up useful ve "
-    "very viel vielen votre wait want was week well what work you you're you've your yours très "
-    "جزيلا على لك مرة い ご ざ す ま 了 你 再 助 多 太 好 帮 常 很 您 明 白 的 见 非".split()
+    "life ll looking lot lots luck m makes me much muchas mucho my need needed now of on out pour "
+    "pretty providing quick quite re really recommendation recommendations recommending response s "
+    "say sense sharing so soon suggestion suggestions t take talk that that's thats the them then "
+    "there these this those time tip tips to today tomorrow too true truly u up useful ve very viel "
+    "vielen votre wait want was week well what work you you're you've your yours très جزيلا على لك "
+    "مرة い ご ざ す ま 了 你 再 助 多 太 好 帮 常 很 您 明 白 的 见 非".split()
 )
 
 

@@ -60,19 +60,10 @@ SUBJECTS = (
     *("climate, nature and farming", "society and customs"),
 )
 KINDS = (
-    *(
-        "a poem",
-        "a short story",
-        "a news report",
-        "an essay",
-        "a speech",
-        "a letter",
-        "an e-mail",
-        "a diary entry",
-    ),
-    *("a dialogue for the stage", "a film scene", "song lyrics", "a product description", "an advertisement"),
-    *("a blog post", "a review", "a how-to guide", "a recipe", "a job application", "a business plan"),
-    *("a short program with comments",),
+    *("a poem", "a short story", "a news report", "an essay", "a speech", "a letter", "an e-mail"),
+    *("a diary entry", "a dialogue for the stage", "a film scene", "song lyrics", "a product description"),
+    *("an advertisement", "a blog post", "a review", "a how-to guide", "a recipe", "a job application"),
+    *("a business plan", "a short program with comments"),
 )
 JOINS = (
     "{task}\n\n{text}",
@@ -83,7 +74,6 @@ JOINS = (
 TOPICS = 37  # topics of a subject at most: 30 subjects gave the paper 1,100
 QUESTIONS = 10  # questions of a topic, instructions of a kind
 TASKS = 5  # tasks of a text
-EXPANDED = 0.8  # share of the instructions that get more detail
 ITEM = 25  # tokens of an item, on average (assumption)
 DETAILED = 90  # tokens of a detailed instruction (assumption)
 FOUND = 0.8  # of the items that are asked for (assumption)
@@ -124,6 +114,7 @@ def _forecast(
     n: int,
     sector: Sector,
     by: RoleName,
+    expanded: float,
     language: str,
     max_tokens: int | None,
     patience: int,
@@ -139,7 +130,7 @@ def _forecast(
     if sector == "world":
         after, each, lists = float(topics), topics * questions, (topics * ITEM // 4, questions * ITEM)
     elif sector == "creation":
-        after, each, lists = QUESTIONS * EXPANDED, QUESTIONS, (QUESTIONS * ITEM, DETAILED)
+        after, each, lists = QUESTIONS * expanded, QUESTIONS, (QUESTIONS * ITEM, DETAILED)
     else:
         after, each, lists = 0.0, TASKS, (TASKS * ITEM, 0)
     turns = Range(math.ceil(n / each), math.ceil(n / (each * FOUND)), n * patience - 1 + window)
@@ -222,7 +213,7 @@ async def openings(
     n: Count,
     sector: Sector = "world",
     by: RoleName = "teacher",
-    expanded: Annotated[float, Field(ge=0, le=1)] = EXPANDED,
+    expanded: Annotated[float, Field(ge=0, le=1)] = 0.8,
     language: str = "English",
     temperature: float | None = 1.0,
     max_tokens: Count | None = 2048,

@@ -127,7 +127,7 @@ def _forecast(
     assistant, turn = place.role(by), longest_answer(place.role(user), max_tokens)
     limit = longest_answer(assistant, max_tokens)
     answer = ANSWER if limit is None else min(ANSWER, limit)
-    whole = whole_answers(assistant, max_tokens, draws)
+    drawn = whole_answers(assistant, max_tokens, draws)
 
     def read(rounds: float) -> float:
         """Input of one conversation: the opening in every request, each answer in all that follow it."""
@@ -137,9 +137,9 @@ def _forecast(
 
     count = rows.count
     spoken = most_answer = None
-    if whole is not None and turn is not None and count.ceiling is not None and rows.most is not None:
+    if drawn is not None and turn is not None and count.ceiling is not None and rows.most is not None:
         # all that can be said in one conversation, as other models read it, with the marks around each message
-        spoken = most * (whole * READ_AGAIN + 2 * PER_MESSAGE) + (most - 1) * turn * READ_AGAIN
+        spoken = most * (drawn * READ_AGAIN + 2 * PER_MESSAGE) + (most - 1) * turn * READ_AGAIN
         requests = most * draws + most - 1
         prompt = sum(most_tokens(message.content) for message in frame)
         most_answer = requests * (rows.most + count.ceiling * (spoken + prompt))
@@ -161,7 +161,7 @@ def _forecast(
         output_tokens=count.times(
             answer * SHORT,
             usual * answer + (usual - 1) * ASKED,
-            None if whole is None or turn is None else most * whole + (most - 1) * turn,
+            None if drawn is None or turn is None else most * drawn + (most - 1) * turn,
         ),
         role=dearest(place, by, user),
         source=f"{2 * usual - 1:g} calls a conversation of {usual:g} rounds, each with all before it; "
