@@ -16,7 +16,7 @@ from selfinstruct.budget import Caps
 from selfinstruct.outlook import Measured
 from selfinstruct.pipeline import Pipeline, about, finish, same
 from selfinstruct.plan import PlanRow, plan
-from selfinstruct.run import Item, Place, Result, Role, Run, Session
+from selfinstruct.run import Item, Place, Result, Role, Run, Session, _aiter
 from selfinstruct.sample import Sample
 from selfinstruct.step import Step
 from selfinstruct.store import Filed, Store
@@ -87,7 +87,11 @@ class _Session(Session):
 
 
 class _Run(Run):
-    """A run whose `map` begins nothing new once an answer may not be asked for, and then ends the step."""
+    """A run whose `map` begins nothing new once an answer may not be asked for, and then ends the step. Where an item
+    takes several answers (`chain`), none is begun that could not be expected to get all of its own.
+    """
+
+    chain = 1.0
 
     async def map(
         self,
@@ -96,27 +100,30 @@ class _Run(Run):
         *,
         window: int = 128,
     ) -> AsyncIterator[Result]:
-        left_out = 0
+        session = self._session
+        assert isinstance(session, _Session)
+        left_out = flying = 0
 
         async def attempt(item: Item) -> tuple[Result] | None:
-            nonlocal left_out
+            nonlocal left_out, flying
             try:
                 return (await function(item),)
             except Spent:
                 left_out += 1
                 return None
+            finally:
+                flying -= 1
 
         async def source() -> AsyncIterator[Item]:
-            if isinstance(items, AsyncIterable):
-                async for item in items:
-                    yield item
-                    if left_out:
-                        return
-            else:
-                for item in items:
-                    yield item
-                    if left_out:
-                        return
+            nonlocal left_out, flying
+            async for item in _aiter(items):
+                if self.chain > 1 and session.allowed < self.chain * (flying + 1):
+                    left_out += 1
+                    return
+                flying += 1
+                yield item
+                if left_out:
+                    return
 
         async with contextlib.aclosing(super().map(attempt, source(), window=window)) as results:  # type: ignore[type-var]
             async for result in results:
@@ -133,7 +140,8 @@ def pilot(pipeline: Pipeline, place: Place, requests: int) -> Pilot:
     teachers of `place`. Raises what a run raises: BudgetReached and Paused leave all that was answered on file.
     """
     before = plan(pipeline, place)
-    trials, sent = finish(_pilot(pipeline, place, shares(before, requests), requests))
+    chains = {row.n: row.estimate.chain for row in before}
+    trials, sent = finish(_pilot(pipeline, place, shares(before, requests), chains, requests))
     measured = {n: trial.measured for n, trial in trials.items()}
     rows = tuple(plan(pipeline, place, measured))
     return Pilot(rows, requests, sent, *interval(rows, trials))
@@ -157,7 +165,7 @@ def shares(rows: Sequence[PlanRow], requests: int) -> dict[int, int]:
 
 
 async def _pilot(
-    pipeline: Pipeline, place: Place, share: Mapping[int, int], requests: int
+    pipeline: Pipeline, place: Place, share: Mapping[int, int], chains: Mapping[int, float], requests: int
 ) -> tuple[dict[int, Trial], int]:
     trials: dict[int, Trial] = {}
     with Store.open(place.dir) as store:
@@ -169,16 +177,18 @@ async def _pilot(
         left = 0  # what a step had no use for, the next one gets
         most = max(1_000, 20 * requests)
         try:
-            for n, each in enumerate(pipeline.steps[: max(share, default=-1) + 1]):
-                if each.type.intact is not None and each.type.dry is None:
+            for n, step in enumerate(pipeline.steps[: max(share, default=-1) + 1]):
+                if step.type.intact is not None and step.type.dry is None:
                     continue  # it leaves files or trains; the rows pass by
                 session.allowed = share.get(n, 0) + left if n in share else 0
-                trial, rows = await _perform(
-                    session, pipeline.steps, n, rows, None if n in share else most, requests
-                )
+                some = None if n in share else most
+                came = bool(rows)
+                trial, rows = await _perform(session, pipeline.steps, n, rows, some, requests, chains[n])
                 if n in share:
                     left = session.allowed
-                if n in share or each.type.forecast is None:
+                # of a step that had rows and came to the end of none, nothing is known
+                known = trial.measured.came or trial.measured.made or not came
+                if known and (n in share or step.type.forecast is None):
                     trials[n] = trial
         finally:
             await session.close()
@@ -188,12 +198,19 @@ async def _pilot(
 
 
 async def _perform(
-    session: _Session, steps: Sequence[Step], n: int, rows: Sequence[Sample], most: int | None, requests: int
+    session: _Session,
+    steps: Sequence[Step],
+    n: int,
+    rows: Sequence[Sample],
+    most: int | None,
+    requests: int,
+    chain: float,
 ) -> tuple[Trial, list[Sample]]:
-    """Have step `n` work on the rows; it keeps `most` at most."""
+    """Have step `n` work on the rows, each of which takes a chain of so many answers; it keeps `most` at most."""
     each = steps[n]
     tally = Tally(n, each.name)
     view = _Run(session, tally, sum(other.name == each.name for other in steps[:n]))
+    view.chain = chain
     kept: list[Sample] = []
     brought: Counter[str] = Counter()
 

@@ -15,7 +15,7 @@ from selfinstruct.outlook import Measured
 from selfinstruct.pilot import Call, Pilot, Trial, interval, pilot, shares, student
 from selfinstruct.pipeline import Pipeline, run
 from selfinstruct.plan import plan
-from selfinstruct.steps import alpaca, judge, read, respond, sft, write
+from selfinstruct.steps import alpaca, judge, read, respond, sft, ultrachat, write
 from selfinstruct.store import Store
 from selfinstruct.teachers import Completion, Request, Usage
 
@@ -195,3 +195,18 @@ def test_nothing_is_trained(tmp_path: Path, play: Callable[[Any], str]) -> None:
     found = piloted(Pipeline("course", steps, of.models), tmp_path)
     assert found.sent == 50
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == []
+
+
+def test_of_a_step_of_many_answers_a_row_whole_rows_are_tried(tmp_path: Path) -> None:
+    """A conversation takes nine answers or so: a pilot begins no more of them than it can end."""
+    steps = [read(path=str(ROOT / "data" / "sample" / "alpaca.json"), limit=60), ultrachat()]
+    pipeline = Pipeline("p", steps, {"teacher": "offline"})
+    few = pilot(pipeline, pipeline.place(tmp_path / "few"), 5)
+    assert (few.sent, few.rows[1].estimate.source.startswith("pilot")) == (0, False)
+    some = pilot(pipeline, pipeline.place(tmp_path / "some"), 120)
+    estimate = some.rows[1].estimate
+    assert 40 < some.sent <= 120
+    assert estimate.source.startswith("pilot of 120")
+    assert 40 < estimate.rows.count.expected <= 60
+    actual = run(pipeline, tmp_path / "some").funnel.steps[1].calls
+    assert 0.6 * actual < estimate.calls.expected < 1.5 * actual

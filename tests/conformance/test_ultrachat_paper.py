@@ -1,4 +1,4 @@
-"""UltraChat's `paper` on recorded conversations of people (OASST): two recorded speakers, and what comes out of the step.
+"""UltraChat's `paper` on recorded conversations of people (OASST): two recorded speakers, and what the step makes.
 
 Compared: the longest thread of each of 65 trees, 125 exchanges. Each comes out as it was recorded, without the seven
 exchanges whose user turn only thanks or greets (read by hand). Differences: 0.
