@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -16,6 +17,7 @@ from selfinstruct.sample import Sample
 from selfinstruct.step import Count, Samples, step
 
 Quota = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)]
+SHOWN = 8  # groups that the screen names
 NONE = "(none)"  # the group of the rows that name none
 
 
@@ -23,29 +25,29 @@ def _check(
     place: Place,
     *,
     quotas: Mapping[str, Quota] | None,
-    n: int | None,
+    total: int | None,
     cap: int | None,
     temperature: float,
     order: str,
     **_: Any,
 ) -> None:
-    rates = n is not None or cap is not None or temperature != 1
+    rates = total is not None or cap is not None or temperature != 1
     if quotas and rates:
         raise ConfigError(
-            "mix: `quotas` say how many rows each group gives, so `n`, `cap` and `temperature` have no say",
+            "mix: `quotas` say how many rows each group gives, so `total`, `cap` and `temperature` have no say",
             "use either; for both, put two `mix` steps in a row",
         )
     if not quotas and not rates and order == "kept":
-        raise ConfigError("mix: nothing says what to mix", "set `quotas`, or `n`, `cap` or `temperature`")
+        raise ConfigError("mix: nothing says what to mix", "set `quotas`, or `total`, `cap` or `temperature`")
 
 
 def _forecast(
-    outlook: Outlook, *, quotas: Mapping[str, Quota] | None, n: int | None, cap: int | None, **_: Any
+    outlook: Outlook, *, quotas: Mapping[str, Quota] | None, total: int | None, cap: int | None, **_: Any
 ) -> Estimate:
     came = outlook.rows.count
-    if n is not None:
-        most = n if came.ceiling is None else min(n, came.ceiling)
-        count = Range(min(n, came.low), min(n, came.expected), most)
+    if total is not None:
+        most = total if came.ceiling is None else min(total, came.ceiling)
+        count = Range(min(total, came.low), min(total, came.expected), most)
         return Estimate(replace(outlook.rows, count=count), source="so many are taken, where as many come")
     if quotas or cap is not None:
         text = "all rows are taken; low: half of them, since the groups are not known (assumption)"
@@ -60,7 +62,7 @@ async def mix(
     *,
     per: str = "source",
     quotas: dict[str, Quota] | None = None,
-    n: Count | None = None,
+    total: Count | None = None,
     cap: Count | None = None,
     temperature: Annotated[float, Field(ge=1)] = 1.0,
     order: Literal["shuffled", "kept"] = "shuffled",
@@ -75,7 +77,7 @@ async def mix(
     Args:
         per: the key of `meta` whose values are the groups, such as source or category.
         quotas: for each group, how many rows (a whole number) or which share of its rows (0.5 is half).
-        n: how many rows in all; without it, as many as the proportions allow if no group counts for more than `cap`.
+        total: how many rows in all; without it, as many as the proportions allow, at most `cap` of a group.
         cap: the size at which a group stops to weigh more (examples-proportional mixing).
         temperature: 1 mixes by size; higher values draw the weights of large and small groups together.
         order: shuffled, or kept as the rows came.
@@ -89,8 +91,8 @@ async def mix(
         raise DataError(f"no row has `{per}` in its meta", f"`per`: {nearest(per, known)}")
     sizes = {group: len(places) for group, places in groups.items()}
     wanted = _quotas(sizes, quotas or {})
-    if quotas is None and (n is not None or cap is not None or temperature != 1):
-        wanted = _proportional(sizes, n=n, cap=cap, temperature=temperature)
+    if quotas is None and (total is not None or cap is not None or temperature != 1):
+        wanted = _proportional(sizes, total=total, cap=cap, temperature=temperature)
     taken: list[int] = []
     for group, places in groups.items():
         chosen = run.rng("rows", group).sample(places, len(places))[: wanted[group]]
@@ -100,14 +102,16 @@ async def mix(
     taken.sort()
     if order == "shuffled":
         run.rng("order").shuffle(taken)
-    run.note(
-        groups={group: [min(wanted[group], size), size] for group, size in sizes.items()},
-        headline=", ".join(
-            f"{group} {min(wanted[group], size):,} of {size:,}" for group, size in sizes.items()
-        ),
-    )
+    came = {group: [min(wanted[group], size), size] for group, size in sizes.items()}
+    run.note(groups=came, headline=_headline(came))
     for place in taken:
         yield rows[place]
+
+
+def _headline(groups: Mapping[str, Sequence[int]]) -> str:
+    shown = [f"{group} {taken:,} of {size:,}" for group, (taken, size) in islice(groups.items(), SHOWN)]
+    more = len(groups) - len(shown)
+    return ", ".join([*shown, f"and {more:,} more"] if more else shown)
 
 
 def _group(row: Sample, per: str) -> str:
@@ -128,19 +132,19 @@ def _quotas(sizes: Mapping[str, int], quotas: Mapping[str, Quota]) -> dict[str, 
 
 
 def _proportional(
-    sizes: Mapping[str, int], *, n: int | None, cap: int | None, temperature: float
+    sizes: Mapping[str, int], *, total: int | None, cap: int | None, temperature: float
 ) -> dict[str, int]:
     """Rows of each group, in proportion to the groups' weights, none above what a group has."""
     counted = {group: size if cap is None else min(size, cap) for group, size in sizes.items()}
     weights = {group: size ** (1 / temperature) for group, size in counted.items()}
-    if n is None:  # the most at which no group has to give more than it counts for
+    if total is None:  # the most at which no group has to give more than it counts for
         scale = min((counted[group] / weight for group, weight in weights.items()), default=0.0)
         return {group: math.floor(round(scale * weight, 6)) for group, weight in weights.items()}
-    left, given = min(n, sum(sizes.values())), dict.fromkeys(sizes, 0)
+    left, given = min(total, sum(sizes.values())), dict.fromkeys(sizes, 0)
     open_groups = list(sizes)
     while open_groups:
-        total = sum(weights[group] for group in open_groups)
-        full = [group for group in open_groups if left * weights[group] / total >= sizes[group]]
+        whole = sum(weights[group] for group in open_groups)
+        full = [group for group in open_groups if left * weights[group] / whole >= sizes[group]]
         if not full:
             return given | _shared(left, {group: weights[group] for group in open_groups})
         for group in full:
