@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from selfinstruct import formats
 from selfinstruct.errors import DataError
 from selfinstruct.formats import WRITERS
-from selfinstruct.sample import Message, Sample
+from selfinstruct.sample import Message, Role, Sample
 
 relaxed = settings(
     deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -35,9 +35,8 @@ extras = st.dictionaries(texts.filter(lambda key: key not in USED), values, max_
 def talks(draw: Callable[..., Any], answered: bool = True) -> tuple[Message, ...]:
     """A conversation whose speakers take turns, with or without a system message; it ends with an answer if asked."""
     said = draw(st.lists(st.tuples(texts, texts), min_size=1, max_size=3))
-    messages = [
-        Message(role, text) for pair in said for role, text in zip(("user", "assistant"), pair, strict=True)
-    ]
+    turns: tuple[Role, ...] = ("user", "assistant")
+    messages = [Message(role, text) for pair in said for role, text in zip(turns, pair, strict=True)]
     system = [Message("system", draw(texts))] if draw(st.booleans()) else []
     return (*system, *(messages if answered else messages[:-1]))
 

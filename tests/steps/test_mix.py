@@ -101,7 +101,7 @@ def test_kept_order_and_shuffled_order(tmp_path: Path) -> None:
 def test_without_anything_else_the_rows_are_shuffled(tmp_path: Path) -> None:
     samples = rows(a=30)
     found = mixed(tmp_path, samples)
-    assert found.samples != samples
+    assert list(found.samples) != samples
     assert sorted(sample.id for sample in found.samples) == sorted(sample.id for sample in samples)
 
 
