@@ -147,7 +147,7 @@ def paired(sample: Sample, format: str) -> Sample:
     if sample.rejected is None:
         raise DataError(
             f"sample {sample.id} has no rejected answer: it does not fit into {format}",
-            f"leave {format} out of `formats`, or put a step that makes pairs before `write`",
+            f"leave {format} out of `formats`, or put a step that makes pairs (`pairs`) before `write`",
         )
     return answered(sample, format)
 

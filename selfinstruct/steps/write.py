@@ -127,7 +127,7 @@ def _refuse(rows: Sequence[Sample], formats: Sequence[Format]) -> None:
     if labelled and all(row.rejected is None for row in rows):
         raise DataError(
             f"write: no row has a losing answer, so that {labelled} would hold good ones alone",
-            f"leave {labelled} out of `formats`, or put a step that makes pairs before `write`",
+            f"leave {labelled} out of `formats`, or put a step that makes pairs (`pairs`) before `write`",
         )
     for each in formats:
         if each in WRITERS:
