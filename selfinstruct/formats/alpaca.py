@@ -1,4 +1,4 @@
-"""Alpaca rows (Taori et al. 2023): `instruction`, `input`, `output`; LLaMA-Factory's have `system` and `history`, too."""
+"""Alpaca rows (Taori et al. 2023): `instruction`, `input`, `output`; LLaMA-Factory adds `system` and `history`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COLUMNS = ("instruction", "input", "output")
 
 
 def sample(row: Mapping[str, Any]) -> Sample:
-    """A sample of one turn, after what a text `system` and a `history` of [question, answer] pairs say, if they are there.
+    """A sample of one turn, after a text `system` and a `history` of [question, answer] pairs, where there are such.
 
     A row without `output` waits for its answer. A missing, null or empty `input` all mean that the task has none. Other
     columns go to `meta`. Raises DataError without place.
