@@ -117,7 +117,7 @@ WRITERS: dict[str, Writer] = {
     "messages": Writer(
         "messages.jsonl",
         "one chat per line, for TRL and chat APIs",
-        lambda sample: chat.answered(sample, "messages"),
+        chat.answered,
         messages.write,
     ),
     "sharegpt": Writer(

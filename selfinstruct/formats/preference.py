@@ -118,7 +118,7 @@ def _same(value: Any, messages: tuple[Message, ...]) -> bool:
 
 def row(sample: Sample) -> dict[str, Any]:
     """TRL's conversational form. Raises DataError if there are no two answers."""
-    chat.paired(chat.fitting(sample, "preference"), "preference")
+    chat.paired(chat.fitting(sample))
     rejected = Message("assistant", str(sample.rejected))
     return {
         "prompt": chat.openai(sample.prompt),
