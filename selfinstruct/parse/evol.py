@@ -7,18 +7,18 @@ stop; beside each rule is what that came to on data of others.
     meta words      a phrase of the rewriting prompt           not one that the parent has, too (20 of Alpaca's
                     anywhere in the evolved text               52,002 tasks speak of "the given prompt")
     sorry           "sorry" in an answer of fewer than 80      the answer must begin with it, and say that something
-                    words, words being what spaces separate    can't be done (81 answers of Alpaca's, of which 61
-                                                               are letters of apology and the like); words of any
+                    words, words being what spaces separate    can't be done (of 81 answers of Alpaca's, 61 are
+                                                               letters of apology and the like); words of any
                                                                script are counted
-    stop words      an answer of nothing but stop words and    not a single word ("no", "A", "he"), nor symbols that
-                    ASCII punctuation                          are no punctuation
+    stop words      an answer of nothing but stop words and    an answer of nothing but dots (of 103 answers of
+                    ASCII punctuation, or an empty one         Alpaca's, 28 are empty, and 75 are right to be short:
+                                                               "No.", "A", "their", ":-)")
 """
 
 from __future__ import annotations
 
 import re
 import string
-import unicodedata
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -86,14 +86,16 @@ def _refuses(text: str) -> str | None:
 
 
 def answer_fault(answer: str, fidelity: Fidelity) -> Fault | None:
-    """An answer that gives nothing: a short "sorry", or nothing but punctuation and stop words."""
+    """An answer that gives nothing."""
     paper = fidelity == "paper"
     size = len(answer.split()) if paper else max(len(answer.split()), len(words(answer)))
     if "sorry" in answer.lower() and size < SHORT and (paper or _regrets(answer)):
         return Fault("sorry", {"rule": "sorry", "value": size, "threshold": SHORT})
-    if _says_nothing_paper(answer) if paper else _says_nothing(answer):
-        return Fault("stop_words", {"rule": "stop_words"})
-    refused = None if paper else refusal_fault(answer)
+    if paper:
+        return Fault("stop_words", {"rule": "stop_words"}) if _says_nothing(answer) else None
+    if _DOTS.fullmatch(answer):
+        return Fault("empty_output", {"rule": "dots"})
+    refused = refusal_fault(answer)
     return None if refused is None else Fault(refused, {"rule": "refusal"})
 
 
@@ -113,18 +115,12 @@ def _regrets(answer: str) -> bool:
     return bool(_SORRY.match(text) and _UNABLE.search(text))
 
 
-def _says_nothing_paper(answer: str) -> bool:
+def _says_nothing(answer: str) -> bool:
     parts = (part.strip(string.punctuation) for part in answer.lower().split())
     return all(not part or part in _STOP for part in parts)
 
 
-def _says_nothing(answer: str) -> bool:
-    found = words(answer)
-    if found:
-        return len(found) > 1 and all(word in _STOP for word in found)
-    return all(unicodedata.category(char)[0] in "PZC" or char in string.punctuation for char in answer)
-
-
+_DOTS = re.compile(r"[\s.…]{0,9}")
 _STOP = frozenset(
     "a an the this that these those i me my mine myself we us our ours ourselves you your yours yourself yourselves he "
     "him his himself she her hers herself it its itself they them their theirs themselves what which who whom whose am "

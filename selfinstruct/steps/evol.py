@@ -36,12 +36,13 @@ PROMPTS = {
     **dict.fromkeys(SETS["code"], "evol/code"),
     **dict.fromkeys(SETS["math"], "evol/math"),
 }
-# asked for 10 to 20 words more; the others may add a table, or begin anew
+# asked for 10 to 20 words more; the others may add a table or code, or begin anew
 GROWING = ("constraints", "deepening", "concretizing", "reasoning")
 FORMATS = ("XML", "an SQL table", "Python code", "an HTML page", "a shell command", "JSON")
 PAPER = {"temperature": 1.0, "top_p": 0.95, "frequency_penalty": 0, "presence_penalty": 0}
 WRITTEN, ANSWER, VERDICT = 45, 120, 3  # tokens of an evolved prompt, its answer and a verdict (assumption)
 LONGEST_VERDICT = 300
+SELDOM = 0.1  # of the evolutions are answered, in a good case (assumption)
 KEPT = 0.5  # of the evolutions: half were eliminated (WizardLM, issue 220)
 
 
@@ -70,8 +71,10 @@ def _chosen(ops: Set | Sequence[Operator]) -> Sequence[Operator]:
 
 
 def _frame(place: Place, operator: Operator) -> tuple[Message, ...]:
+    """The prompt at its longest, before the row's text."""
+    form = max(FORMATS, key=len)
     return place.prompts.render(
-        PROMPTS[operator], operator=operator, format=FORMATS[0], fence="0" * 16, conversation="", prompt=""
+        PROMPTS[operator], operator=operator, format=form, fence="0" * 16, conversation="-", prompt=""
     )
 
 
@@ -100,6 +103,7 @@ def _forecast(
     generations: int,
     ops: Set | Sequence[Operator],
     originals: bool,
+    fidelity: Fidelity,
     max_tokens: int,
     **_: Any,
 ) -> Estimate:
@@ -112,7 +116,8 @@ def _forecast(
     frame = max(
         (_frame(place, each) for each in _chosen(ops)), key=lambda it: sum(len(m.content) for m in it)
     )
-    as_json = role.teacher.structured
+    paper = fidelity == "paper"
+    as_json = role.teacher.structured and not paper
     total = Estimate(rows)
     for generation in range(generations):
         here = Outlook(place, rows if generation == 0 else later)
@@ -127,13 +132,13 @@ def _forecast(
                 _comparison(place, as_json),
                 by="teacher",
                 written=VERDICT,
-                max_tokens=LONGEST_VERDICT,
+                max_tokens=max_tokens if paper else LONGEST_VERDICT,
                 calls=(KEPT, 1, 1),
                 schema=SCHEMA if as_json else None,
             )
         )
         answered = Outlook(place, later)
-        total = total.plus(asked(answered, (), written=ANSWER, calls=(KEPT * KEPT, KEPT, 1), **known))
+        total = total.plus(asked(answered, (), written=ANSWER, calls=(SELDOM, KEPT, 1), **known))
     first = int(originals)
     return Estimate(
         Rows(
@@ -247,8 +252,7 @@ async def evol(
                     operator=turn.operator,
                 )
                 continue
-            sample = _child(turn, roots[turn.place], generation, text)
-            sample = sample.note(requests={"rewriting": completion.key})
+            sample = _request(_child(turn, roots[turn.place], generation, text), "rewriting", completion)
             old = turn.parent.prompt[-1].content
             known = PROMPT_WORDS if paper else (*PROMPT_WORDS, turn.fence)
             fault = meta_fault(text, old, fidelity, known)
@@ -264,7 +268,7 @@ async def evol(
                 continue
             yield _Offer(turn, sample, _count(said, sample.prompt))
 
-    async def finish(offer: _Offer) -> tuple[_Offer, bool | ParseError, Completion]:
+    async def finish(offer: _Offer) -> tuple[_Offer, bool | ParseError, Completion | None]:
         """Whether the two prompts are equal and, if not, the answer to the new one."""
         old, new = offer.turn.parent.prompt[-1].content, offer.sample.prompt[-1].content
         question = run.render(
@@ -272,33 +276,34 @@ async def evol(
         )
         compared = params if paper else {**params, "temperature": 0.0, "max_tokens": LONGEST_VERDICT}
         completion = await run.generate(question, schema=SCHEMA if as_json else None, **compared)
+        offer = offer._replace(sample=_request(offer.sample, "comparing", completion))
         try:
             same = equal(usable(completion))
         except ParseError as error:
-            return offer, error, completion
-        if same:
-            return offer, same, completion
-        return offer, same, await run.generate(offer.sample, draw=offer.draw, **params)
+            return offer, error, None
+        return offer, same, None if same else await run.generate(offer.sample, draw=offer.draw, **params)
 
     wide = run.window(window, "teacher")
     for generation in range(1, generations + 1):
-        async for offer, same, completion in run.map(finish, offers(generation), window=wide):
-            sample, place = offer.sample, offer.turn.place
-            if same is not False:
-                unread = {} if same is True else {"fault": str(same)}
-                reason = "equal" if same is True else "no_verdict"
-                run.drop(sample, reason, rule="equal", request=completion.key, **unread)
+        async for offer, same, answer in run.map(finish, offers(generation), window=wide):
+            sample = offer.sample
+            if answer is None:
+                if isinstance(same, ParseError):
+                    run.drop(sample, "no_verdict", rule="equal", fault=str(same))
+                else:
+                    run.drop(sample, "equal", rule="equal")
                 continue
-            text = _text(completion, paper)
+            sample = run.trace(sample, answer)
+            text = _text(answer, paper)
             if isinstance(text, ParseError):
-                run.drop(sample, text.reason, rule="answer", request=completion.key)
+                run.drop(sample, text.reason, rule="answer")
                 continue
-            sample = run.trace(sample.answer(text), completion)
+            sample = sample.answer(text)
             fault = answer_fault(text, fidelity)
             if fault is not None:
                 run.drop(sample, fault.reason, **fault.detail)
                 continue
-            now[place] = sample
+            now[offer.turn.place] = sample
             kept[offer.turn.operator] += 1
             yield sample
         run.progress(generation, generations)
@@ -334,6 +339,10 @@ def _child(turn: _Turn, root: Sample, generation: int, text: str) -> Sample:
         meta["format"] = turn.format
     messages = (*turn.parent.prompt[:-1], Message("user", text))
     return Sample(messages, meta=meta, parents=(turn.parent.id,))
+
+
+def _request(sample: Sample, what: str, completion: Completion) -> Sample:
+    return sample.note(requests={**sample.meta.get("requests", {}), what: completion.key})
 
 
 def _text(completion: Completion, paper: bool) -> str | ParseError:

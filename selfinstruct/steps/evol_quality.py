@@ -19,7 +19,6 @@ from selfinstruct.teachers import Completion
 Operator = Literal["helpfulness", "relevance", "deepening", "creativity", "details"]
 ALL: tuple[Operator, ...] = get_args(Operator)
 Fidelity = Literal["fixed", "paper"]
-WRITTEN = 100  # tokens of a response, on average (assumption)
 KEPT = 0.9  # of the attempts that improve a response (assumption)
 
 
@@ -63,7 +62,7 @@ def _forecast(
     total = Estimate(rows)
     for generation in range(generations):
         here = replace(outlook, rows=rows if generation == 0 else later)
-        total = total.plus(asked(here, frame, by="teacher", written=WRITTEN, max_tokens=max_tokens))
+        total = total.plus(asked(here, frame, by="teacher", written=rows.tokens, max_tokens=max_tokens))
     many = {
         "last": (1.0, 1.0, 1),
         "all": (1.0, 1 + generations * KEPT, 1 + generations),
@@ -71,8 +70,8 @@ def _forecast(
     }
     return replace(
         total,
-        rows=Rows(rows.count.times(*many[keep]), rows.tokens + WRITTEN // 4, longest, None),
-        source=f"prompt measured; {WRITTEN} tokens a response (assumption)",
+        rows=Rows(rows.count.times(*many[keep]), rows.tokens, longest, None),
+        source="prompt measured; a better response is as long as the row (assumption)",
     )
 
 

@@ -84,6 +84,8 @@ def _evolved(text: str, task: str, asked: Asked) -> str:
     kind = next((kind for word, kind in _KINDS if word in task), "code")
     if "programming task" in asked.text:
         kind = "code"
+    elif "mathematical problems" in asked.text:
+        kind = rng.choice(("constraints", "deepening", "reasoning"))
     if kind == "concretizing" and unframed(text) is None and recognise(text) and rng.random() < _FRAMED:
         return f"{frame(rng)} {text}"
     return compose.required(text, kind, rng)
