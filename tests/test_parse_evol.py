@@ -211,7 +211,7 @@ def test_the_eightieth_word_makes_it_an_answer() -> None:
 @given(st.text(), st.text())
 def test_no_text_breaks_a_rule(text: str, parent: str) -> None:
     for fidelity in ("fixed", "paper"):
-        meta_fault(text, parent, fidelity)  # type: ignore[arg-type]
-        answer_fault(text, fidelity)  # type: ignore[arg-type]
+        meta_fault(text, parent, fidelity)
+        answer_fault(text, fidelity)
     change_fault(text, parent, 0, 40)
     assert change_fault(parent, parent) is not None

@@ -83,15 +83,19 @@ def _comparison(place: Place, as_json: bool) -> tuple[Message, ...]:
 
 
 def _check(
-    place: Place, *, ops: Set | Sequence[Operator], growth: tuple[int, int], threshold: float, **_: Any
+    place: Place,
+    *,
+    ops: Set | Sequence[Operator],
+    min_growth: int,
+    max_growth: int,
+    threshold: float,
+    **_: Any,
 ) -> None:
     NoveltyIndex(threshold)
     if not _chosen(ops):
         raise ConfigError("`ops` names no operator", "leave it out for the six of the paper")
-    if growth[0] > growth[1]:
-        raise ConfigError(
-            f"growth from {growth[0]} to {growth[1]} words leaves no room", "write [least, most]"
-        )
+    if min_growth > max_growth:
+        raise ConfigError(f"growth from {min_growth} to {max_growth} words leaves no room")
     for operator in _chosen(ops):
         _frame(place, operator)
     _comparison(place, place.role("teacher").teacher.structured)
@@ -165,7 +169,8 @@ async def evol(
     ops: Set | tuple[Operator, ...] = "text",
     originals: bool = True,
     fidelity: Fidelity = "fixed",
-    growth: tuple[int, int] = (0, 40),
+    min_growth: int = 0,
+    max_growth: int = 40,
     threshold: float = 0.7,
     max_tokens: Count = 2048,
     window: Count = 256,
@@ -190,7 +195,8 @@ async def evol(
         ops: the six operators for text, WizardCoder's five for code, WizardMath's two for math, or a list of operators
         originals: keep the rows that came, too, as the paper does; otherwise they end here (original)
         fidelity: fixed, or paper for exactly the published rules and parameters
-        growth: fixed only; the least and most words that constraints, deepening, concretizing and reasoning may add
+        min_growth: fixed only; the least words that constraints, deepening, concretizing and reasoning add
+        max_growth: fixed only; the most words that they add
         threshold: fixed only; the highest ROUGE-L F of a prompt made by breadth to any other
         max_tokens: the longest evolved prompt, and the longest answer
         window: rows worked on at a time
@@ -212,15 +218,16 @@ async def evol(
             yield sample
         else:
             run.drop(sample, "original")
-    copies = _ordinals(root.id for root in roots)
     now = list(roots)  # of each root, what the next generation evolves
     said: Counter[str] = Counter()  # how often each prompt was used: equal ones are independent draws
     tried: Counter[str] = Counter()
     kept: Counter[str] = Counter()
 
     def requests(generation: int) -> Iterator[_Turn]:
+        drawn: Counter[str] = Counter()
         for place, (root, parent) in enumerate(zip(roots, list(now), strict=True)):
-            rng = run.rng("operator", generation, root.id, copies[place])
+            rng = run.rng("operator", generation, root.id, drawn[root.id])
+            drawn[root.id] += 1
             operator = rng.choice(operators)
             form = rng.choice(FORMATS)
             fence = digest(["evol", parent.id])[:16]
@@ -257,7 +264,8 @@ async def evol(
             known = PROMPT_WORDS if paper else (*PROMPT_WORDS, turn.fence)
             fault = meta_fault(text, old, fidelity, known)
             if fault is None and not paper:
-                fault = change_fault(text, old, *(growth if turn.operator in GROWING else ()))
+                bounds = (min_growth, max_growth) if turn.operator in GROWING else ()
+                fault = change_fault(text, old, *bounds)
             if fault is None and not paper:
                 if turn.operator == "breadth":
                     fault = _resembles(pool, text, threshold)
@@ -307,22 +315,13 @@ async def evol(
             kept[offer.turn.operator] += 1
             yield sample
         run.progress(generation, generations)
-    total = sum(kept.values())
     run.note(fidelity=fidelity, operators={each: [kept[each], tried[each]] for each in sorted(tried)})
+    by_operator = ", ".join(f"{each} {kept[each]:,} of {tried[each]:,}" for each in sorted(tried))
+    run.note(headline=f"{kept.total():,} of {tried.total():,} evolutions kept: {by_operator}")
     if asking_nothing:
         run.note(warning=f"{asking_nothing} rows have no last user turn that could be evolved")
-    if roots and not total:
-        run.note(warning=f"not one of {sum(tried.values())} evolutions was kept")
-
-
-def _ordinals(names: Iterator[str] | Sequence[str]) -> list[int]:
-    """For each name how often it has occurred before."""
-    seen: Counter[str] = Counter()
-    found = []
-    for name in names:
-        found.append(seen[name])
-        seen[name] += 1
-    return found
+    if tried and not kept:
+        run.note(warning=f"not one of {tried.total():,} evolutions was kept")
 
 
 def _count(said: Counter[str], prompt: Sequence[Message]) -> int:

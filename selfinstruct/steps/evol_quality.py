@@ -183,8 +183,10 @@ async def evol_quality(
             else:
                 yield last.replace(rejected=root.output)
     run.note(fidelity=fidelity, operators={each: [kept[each], tried[each]] for each in sorted(tried)})
-    if roots and not kept:
-        run.note(warning=f"not one of {sum(tried.values())} attempts improved a response")
+    by_operator = ", ".join(f"{each} {kept[each]:,} of {tried[each]:,}" for each in sorted(tried))
+    run.note(headline=f"{kept.total():,} of {tried.total():,} attempts improved a response: {by_operator}")
+    if tried and not kept:
+        run.note(warning=f"not one of {tried.total():,} attempts improved a response")
 
 
 def _conversation(sample: Sample) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rouge_score.rouge_scorer import RougeScorer
 
 from selfinstruct.parse.evol import Fault, answer_fault, change_fault, meta_fault
 
@@ -61,7 +62,10 @@ def test_evolutions_written_by_people(kind: str, count: int) -> None:
     found = chains(kind)
     assert len(found) == count
     faults: dict[tuple[int, int], Fault] = {}
+    scorer, near = RougeScorer(["rougeL"]), set()
     for place, (parent, child) in found.items():
+        if scorer.score(parent, child)["rougeL"].fmeasure > 0.95:
+            near.add(place)
         assert meta_fault(child, parent, "paper") is None
         assert meta_fault(child, parent, "fixed") is None
         assert change_fault(child, parent) is None
@@ -70,6 +74,8 @@ def test_evolutions_written_by_people(kind: str, count: int) -> None:
             faults[place] = fault
     assert {place: fault.detail["value"] for place, fault in faults.items()} == GROWN[kind]
     assert {fault.reason for fault in faults.values()} == {"growth"}
+    assert len(near) == {"format": 4, "situation": 12, "style": 4}[kind]
+    assert not near & set(faults)
 
 
 def test_one_word_that_makes_a_constraint() -> None:
@@ -151,7 +157,7 @@ def test_chinese_answers_pass() -> None:
     """199 rows: only the empty answer is dropped."""
     found = rows("noncommercial/alpaca/alpaca_zh_200.jsonl.gz")
     for fidelity in ("paper", "fixed"):
-        hits = [row["output"] for row in found if answer_fault(row["output"], fidelity) is not None]  # type: ignore[arg-type]
+        hits = [row["output"] for row in found if answer_fault(row["output"], fidelity) is not None]
         assert [text.strip() for text in hits] == [""]
 
 

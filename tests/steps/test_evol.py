@@ -20,7 +20,7 @@ from selfinstruct.pipeline import Outcome, Pipeline, execute, run
 from selfinstruct.plan import plan
 from selfinstruct.sample import Message, Sample
 from selfinstruct.steps import evol
-from selfinstruct.steps.evol import FORMATS, SETS
+from selfinstruct.steps.evol import FORMATS, SETS, Fidelity
 from selfinstruct.store import Drop, Store
 from selfinstruct.teachers import Completion, Request, Teacher
 from selfinstruct.teachers.offline import OfflineTeacher
@@ -364,7 +364,8 @@ def test_growth_is_for_operators_that_add_a_few_words(tmp_path: Path, play: Play
         play(Scripted(lambda text, draw: long)),
         generations=1,
         ops=["reasoning"],
-        growth=(-5, 200),
+        min_growth=-5,
+        max_growth=200,
     )
     assert reasons(outcome) == {}
 
@@ -499,7 +500,7 @@ def test_a_replay_asks_nothing(tmp_path: Path, play: Play) -> None:
 @pytest.mark.parametrize("fidelity", ["fixed", "paper"])
 @pytest.mark.parametrize("structured", [False, True])
 def test_the_bill_stays_under_the_ceiling(
-    tmp_path: Path, play: Play, fidelity: str, structured: bool
+    tmp_path: Path, play: Play, fidelity: Fidelity, structured: bool
 ) -> None:
     rows = [Sample.of(task.instruction, task.input, task.output) for task in tasks(20, seed=5)]
     history = (Message("user", "Hi"), Message("assistant", "Yes?"))
@@ -537,7 +538,7 @@ def test_the_plan_counts_three_calls_an_attempt_at_the_most(tmp_path: Path) -> N
     ("options", "message"),
     [
         ({"ops": ()}, "`ops` names no operator"),
-        ({"growth": (40, 0)}, "leaves no room"),
+        ({"min_growth": 41}, "leaves no room"),
         ({"threshold": 1.5}, "threshold"),
     ],
 )
@@ -552,4 +553,4 @@ def test_wrong_options_are_told_before_any_call(
 
 def test_an_unknown_operator_names_the_option() -> None:
     with pytest.raises(ConfigError, match="option `ops`"):
-        evol(ops=["harder_still"])  # type: ignore[list-item, arg-type]
+        evol(ops=["harder_still"])  # type: ignore[arg-type]
