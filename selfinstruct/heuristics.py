@@ -1,4 +1,4 @@
-"""The rules that a new instruction has to pass before it is compared with the pool.
+"""The rules that a new instruction has to pass before it is compared with the pool; and what refuses to answer.
 
 `paper` is what the published code does (Self-Instruct, `bootstrap_instructions.py`; Alpaca,
 `generate_instruction.py`, whose list of words is longer). Both look at English text of 2022's GPT-3.

@@ -100,6 +100,13 @@ def test_no_text_breaks_the_reading(text: str) -> None:
     assert read(f"{text}\n{starting('Work in two')}").requirements
 
 
+def test_tasks_inside_tasks_are_read_to_the_last() -> None:
+    text = BASE
+    for level in range(30):
+        text = inside(text, "XML", Random(level))
+    assert solve(text) == "boat star"
+
+
 # its parts
 
 

@@ -147,6 +147,9 @@ _LEAD = re.compile(
 )
 
 
+_DEEPEST = 20  # tasks inside tasks that are looked for
+
+
 class Composed(NamedTuple):
     """What a composed task is made of: the task inside, and the requirements in their order."""
 
@@ -156,14 +159,16 @@ class Composed(NamedTuple):
 
 def read(text: str) -> Composed:
     """The parts of `text`; itself without requirements where it is not composed."""
-    rest, found = text.strip(), []
-    while (last := _ALL.get(rest.rpartition("\n")[2].strip())) is not None:
-        rest = rest.rpartition("\n")[0].strip()
-        found.append(last)
-    lead = _LEAD.match(rest)
-    if lead is not None:
-        inner = read(_taken_out(rest[lead.end() :], lead[2], lead[1]) or "")
-        return Composed(inner.text, (*inner.requirements, *reversed(found)))
+    rest = text.strip()
+    found: list[Requirement] = []  # the last one first, and those outside before those inside
+    for _ in range(_DEEPEST):
+        while (last := _ALL.get(rest.rpartition("\n")[2].strip())) is not None:
+            rest = rest.rpartition("\n")[0].strip()
+            found.append(last)
+        lead = _LEAD.match(rest)
+        if lead is None:
+            break
+        rest = (_taken_out(rest[lead.end() :], lead[2], lead[1]) or "").strip()
     return Composed(rest, tuple(reversed(found)))
 
 
