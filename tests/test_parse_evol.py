@@ -134,6 +134,13 @@ def test_what_an_evolution_may_not_be(text: str, reason: str | None) -> None:
     assert (fault and fault.reason) == reason
 
 
+def test_a_sign_or_a_small_word_may_change_what_is_asked() -> None:
+    assert change_fault("Compute 3 * 4.", "Compute 3 + 4.") is None
+    assert change_fault("Is x != y here?", "Is x == y here?") is None
+    parent = "Explain to a child of ten, in no more than five short sentences, why the moon is seen by day."
+    assert change_fault(parent.replace("is seen", "is not seen"), parent) is None
+
+
 def test_growth_is_told_with_the_bound_that_it_crossed() -> None:
     assert change_fault("Name it", "Name a fish.", 0, 40) == (
         "growth",

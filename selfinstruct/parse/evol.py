@@ -34,7 +34,7 @@ Fidelity = Literal["fixed", "paper"]
 PROMPT_WORDS = ("given prompt", "rewritten prompt", "created prompt")  # with # before and after, too
 RESPONSE_WORDS = (*PROMPT_WORDS, "given response", "rewritten response")
 SHORT = 80  # words, from which on an answer with "sorry" in it counts as an answer
-NEAR = 0.95  # ROUGE-L F above which only stop words may have been added
+NEAR = 0.95  # ROUGE-L F above which more than fillers must have been added
 
 
 class Fault(NamedTuple):
@@ -58,10 +58,10 @@ def meta_fault(
 def change_fault(text: str, parent: str, least: int | None = None, most: int | None = None) -> Fault | None:
     """An evolved text that is its parent, a refusal, or that grew by fewer than `least` or more than `most` words."""
     old, new = words(parent) or symbols(parent), words(text) or symbols(text)
-    if normal_form(text) == normal_form(parent) or old == new:
+    if normal_form(text) == normal_form(parent) or (old == new and _signs(text) == _signs(parent)):
         return Fault("unchanged", {"rule": "same_words"})
     score = LCSseq.similarity(old, new) * 2 / (len(old) + len(new))
-    if score > NEAR and all(word in _STOP for word in _added(old, new)):
+    if NEAR < score < 1 and all(word in _FILLERS for word in _added(old, new)):
         return Fault("unchanged", {"rule": "rouge_l", "value": round(score, 4), "threshold": NEAR})
     refused = _refuses(text)
     if refused is not None and _refuses(parent) is None:
@@ -74,6 +74,14 @@ def change_fault(text: str, parent: str, least: int | None = None, most: int | N
         if crossed:
             return Fault("growth", {"rule": "words", "value": grown, "threshold": bound})
     return None
+
+
+def _signs(text: str) -> list[str]:
+    """Signs that may mean something, as in 3 + 4: not those that a sentence is set with."""
+    return [char for char in symbols(text) if not char.isalnum() and char not in ".,;:!?…'\"“”‘’「」。，"]
+
+
+_FILLERS = frozenset("a an the this that these those of to please now also just so then very too".split())
 
 
 def _added(old: list[str], new: list[str]) -> list[str]:
