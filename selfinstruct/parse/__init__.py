@@ -198,9 +198,9 @@ def verdict(text: str, low: float, high: float) -> Verdict:
 
     Raises ParseError: `no_score`, `two_scores` (they disagree), `out_of_range`, `two_objects`, `bad_json`.
     """
-    marked = {_ranged(match[1], None, low, high) for match in _MARKED.finditer(text)}
-    if len(marked) == 1:
-        return Verdict(marked.pop(), text.strip())
+    marked = set(_MARKED.findall(text))
+    if len(marked) == 1 and '"score"' not in text:
+        return Verdict(_ranged(marked.pop(), None, low, high), text.strip())
     if "{" in text:
         answer = json_object(text)
         score = answer.get("score", "")

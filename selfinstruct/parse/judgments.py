@@ -34,7 +34,8 @@ _CLAIMED = re.compile(rf"\b{_NOUN} \(?(a|b|1|2)\)? is (?:the )?better\b", re.IGN
 def claims(text: str) -> list[Side]:
     """Every verdict on two answers that the text holds, in its order; of the clearest form that it uses."""
     if "{" in text and '"better"' in text:
-        named = _NAMED.fullmatch(str(json_object(text).get("better")))
+        said = json_object(text).get("better")
+        named = _NAMED.fullmatch(said) if isinstance(said, str) else None
         return [_SIDES[named[1].lower()]] if named else []
     alone = _NAMED.fullmatch(text.strip().partition("\n")[0].strip())
     if alone is not None:

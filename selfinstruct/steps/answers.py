@@ -164,8 +164,11 @@ async def answers(
 
 def _under(run: Run, principle: str, prompt: tuple[Message, ...]) -> tuple[Message, ...]:
     """The conversation with the principle as its system message, after the one that it may have."""
-    *system, last = run.render("answers/principled", principle=principle, question=prompt[-1].content)
+    asked = prompt[-1].content
+    *system, last = run.render("answers/principled", principle=principle, question=asked)
     own = [message.content for message in prompt if message.role == "system"]
     told = "\n\n".join([*own, *(message.content for message in system)])
     talk = [message for message in prompt[:-1] if message.role != "system"]
+    if last.content == asked.strip():  # rendering strips, and spaces before code mean something
+        last = prompt[-1]
     return Message("system", told), *talk, last

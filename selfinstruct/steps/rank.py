@@ -77,8 +77,8 @@ async def rank(
 
     `fidelity: paper` shows the variants in the order in which they came, in which a chain of evolutions is sorted by
     the answer. `fixed` shows them in an order drawn for each call. A score that is no whole number in the range, or
-    that is of no variant, is none; such a verdict is asked for again, and a row without a score is dropped (unscored). So is
-    a row that has nothing to be ranked with (alone).
+    that is of no variant, is none; such a verdict is asked for again, and a row without a score is dropped (unscored),
+    as is one that has nothing to be ranked with (alone).
 
     Args:
         of: answers or prompts
