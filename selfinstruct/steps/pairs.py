@@ -278,8 +278,8 @@ def _report(pairs: Sequence[Sample], scored: Sequence[Sequence[_Answer]], by: st
     ratio = statistics.median(map(_ratio, pairs))
     together = _together(scored, by)
     said = (
-        f"{len(pairs):,} pairs; the chosen answer is longer in {longer:.0%} and shorter in {shorter:.0%},"
-        f" by the median {ratio:.2f} times as long as the rejected one"
+        f"{len(pairs):,} pair{'s' * (len(pairs) != 1)}; the chosen answer is longer in {longer:.0%}, shorter in"
+        f" {shorter:.0%}, and {ratio:.2f} times as long in the median"
     )
     if together is not None:
         said += f"; within a prompt, length and {by} correlate by {together:+.2f}"

@@ -66,7 +66,7 @@ def winner(judgment: Row) -> Side | None:
 
 
 def test_llmbar_every_judgment_and_every_cell_is_as_published() -> None:
-    """3,276 raw judgments of 7 evaluators: the winner that the authors read in all of them, none in the same 9; and from
+    """3,276 raw judgments of 7 evaluators: the winner that the authors read in all of them, none in the same 9; and by
     these all 14 published cells: correct in each order, correct in both, equal in both. Differences: none. 5 judgments
     claim both answers to be better: the authors take the first claim, `better` refuses them."""
     judgments = rows(JUDGE / "llmbar_raw_judgments.jsonl.gz")
