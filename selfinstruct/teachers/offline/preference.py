@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Sequence
 
-from selfinstruct.teachers.offline.family import words_of
 from selfinstruct.teachers.offline.judge import recomputed
 from selfinstruct.teachers.offline.part import Answer, Asked
 
@@ -14,6 +13,7 @@ _RATINGS = re.compile(r'\{"ratings": ?\[')
 _BETTER = re.compile(r'\{"better": ?')
 _RANKING = re.compile(r"`\[i\] Score: s`")
 _MARKED = r"<(?P<fence>[^\s<>]{{1,64}}) {part}>\n(?P<text>.*?)\n</(?P=fence) {part}>"
+_OPENING = re.compile(r"^<[^\s<>]{1,64} (?:request|text 1)>$", re.MULTILINE)
 _REQUEST = re.compile(_MARKED.format(part="request"), re.DOTALL)
 _TEXT = re.compile(_MARKED.format(part=r"text \d{1,3}"), re.DOTALL)
 _FIRST = re.compile(_MARKED.format(part="answer A"), re.DOTALL)
@@ -25,7 +25,7 @@ _UNKNOWN = "I recompute answers, and this is not a task that I can compute."
 def rated(asked: Asked) -> Answer | None:
     """A rating from 1 to 5 of each text: high for a right answer, low for a wrong one, null for an unknown task."""
     request, texts = _REQUEST.search(asked.text), _texts(asked.text)
-    if not (_RATINGS.search(asked.text) and request and texts):
+    if not (_asks(_RATINGS, asked.text) and request and texts):
         return None
     rows = []
     for number, text in enumerate(texts, 1):
@@ -51,7 +51,7 @@ def compared(asked: Asked) -> Answer | None:
     """Which of two answers is right; a tie when both or neither are. At the rate of wrong answers it says "A", whatever
     stands there."""
     request, first, second = (found.search(asked.text) for found in (_REQUEST, _FIRST, _SECOND))
-    if not (_BETTER.search(asked.text) and request and first and second):
+    if not (_asks(_BETTER, asked.text) and request and first and second):
         return None
     rng = asked.rng
     (one, why), (other, blame) = (_truth(request["text"], each["text"], asked) for each in (first, second))
@@ -75,14 +75,14 @@ def compared(asked: Asked) -> Answer | None:
 def ranked(asked: Asked) -> Answer | None:
     """A line `[i] Score: s` for each text: answers by whether they are right, prompts by how many words they have."""
     texts = _texts(asked.text)
-    if not (_RANKING.search(asked.text) and texts):
+    if not (_asks(_RANKING, asked.text) and texts):
         return None
     request, rng, most = _REQUEST.search(asked.text), asked.rng, len(texts) + 1
     if request is not None:
         truths = [_truth(request["text"], text, asked)[0] for text in texts]
         scores = [most // 2 if right is None else most - rng.randrange(2) if right else 1 for right in truths]
     else:
-        sizes = [len(words_of(text)) for text in texts]
+        sizes = [len(text.split()) for text in texts]
         scores = [sorted(set(sizes)).index(size) + 1 for size in sizes]
         if rng.random() < asked.writer.wrong:
             scores[rng.randrange(len(scores))] = most
@@ -101,6 +101,12 @@ def ranked(asked: Asked) -> Answer | None:
             )
         )
     )
+
+
+def _asks(contract: re.Pattern[str], prompt: str) -> bool:
+    """Whether that is asked for: before the material, which may hold anything."""
+    found, material = contract.search(prompt), _OPENING.search(prompt)
+    return found is not None and material is not None and found.start() < material.start()
 
 
 def _texts(prompt: str) -> Sequence[str]:
