@@ -52,7 +52,7 @@ def test_every_answer_gets_its_own_rating_wherever_it_stood(tmp_path: Path, play
     assert [row.output for row in outcome.samples] == [row.output for row in samples]
     for row in outcome.samples:
         mark = int(row.output[-1])
-        assert row.scores == {**dict.fromkeys(ASPECTS, mark), "overall": mark}
+        assert row.scores == dict.fromkeys([*ASPECTS, "overall"], mark)
         assert row.meta["feedback"] == dict.fromkeys(ASPECTS, f"it is {mark}")
     orders = {tuple(shown(request)) for request in judge.asked}
     assert len(orders) == 6  # all orders of three are drawn in 48 calls
