@@ -111,9 +111,9 @@ async def pairs(
     step of this run dropped can lose, too, and were paid for: `dropped` names the reasons. With `parents` the answer
     that a row was made from loses to it, as a corrected one to its original. Without `by` only these make pairs.
 
-    `against` says which: the best answer against the worst (Deita, and UltraFeedback's scores at their ends), or
-    against another drawn at random (UltraFeedback as binarised for Zephyr, Tunstall et al. 2023), or every two
-    (InstructGPT, Ouyang et al. 2022: K ranked answers give K x (K - 1) / 2 comparisons). Equal scores make no pair.
+    `against` says which: the best answer against the worst (as in Magpie, Xu et al. 2024), or against another drawn
+    at random (UltraFeedback as binarised for Zephyr, Tunstall et al. 2023), or every two (InstructGPT, Ouyang et al.
+    2022: K ranked answers give K x (K - 1) / 2 comparisons). Equal scores make no pair.
 
     The row of a pair is the chosen one with the other as `rejected`; its meta holds the difference in score. A row
     that is in a pair as the rejected one ends here (paired), as does one in none: alone (no other answer to its
@@ -121,8 +121,8 @@ async def pairs(
     `at_least`), unscored, or unpaired. A row that came as a pair passes.
 
     Judges like long answers. The note says in how many pairs the chosen one is longer (in characters), how many times
-    as long it is in the middle, and how length and score hang together within a prompt. With `longer_at_most` pairs
-    are dropped, those with the longest chosen answer for its rejected one first, until that share is reached
+    as long it is in the median, and how length and score correlate within a prompt. With `longer_at_most` pairs are
+    dropped, those first whose chosen answer is longest beside its rejected one, until that share is reached
     (longer_chosen).
 
     Args:
