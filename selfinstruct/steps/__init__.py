@@ -21,7 +21,7 @@ from selfinstruct.steps.rank import rank
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
-from selfinstruct.steps.sft import sft
+from selfinstruct.steps.student import dpo, sft
 from selfinstruct.steps.ultrafeedback import ultrafeedback
 from selfinstruct.steps.write import write
 
@@ -29,6 +29,7 @@ __all__ = [
     "alpaca",
     "answered",
     "answers",
+    "dpo",
     "echo",
     "evaluate",
     "heuristics",
