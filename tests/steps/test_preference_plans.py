@@ -57,6 +57,17 @@ def test_calls_tokens_and_rows_lie_between_low_and_ceiling(name: str, tmp_path: 
             assert figure.low <= figure.expected <= (figure.ceiling or 0)
 
 
+def test_what_was_seen_of_so_many_rows_is_expected_of_as_many(tmp_path: Path) -> None:
+    """Four answers a row are asked for, however many of them turned out equal in an earlier run."""
+    run(made("p", (READ, answers())), tmp_path)
+    fewer = read(path=str(ROOT / "data" / "sample" / "alpaca.json"), limit=10)
+    changed = made("p", (fewer, answers()))
+    _, row, _ = plan(changed, changed.place(tmp_path))
+    assert row.estimate.calls.expected == 40
+    assert row.estimate.rows.count.expected < 40
+    assert "measured in the run here" in row.estimate.source
+
+
 def test_a_rehearsal_ends_where_a_step_asks_for_what_only_a_run_leaves(tmp_path: Path) -> None:
     """Pairs of dropped rows hang on drops; while these are on file as they will be, they can be told, else not."""
     _, some, score, _ = PIPELINES["preference"]
