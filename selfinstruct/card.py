@@ -235,6 +235,8 @@ def _example(row: Sample) -> str:
     shown = {"instruction": row.instruction, "input": row.input, "output": row.output}
     if len(row.messages) > 2 or row.messages[0].role != "user":
         shown = {f"{place} {each.role}": each.content for place, each in enumerate(row.messages, 1)}
+    if row.rejected is not None:
+        shown["rejected"] = row.rejected
     return json.dumps({key: _clip(text) for key, text in shown.items()}, indent=2, ensure_ascii=False)
 
 

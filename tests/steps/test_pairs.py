@@ -316,6 +316,7 @@ def test_the_file_holds_what_was_rejected(tmp_path: Path) -> None:
     assert again.samples[0].id == outcome.samples[0].id
     card = (tmp_path / "run/dataset/README.md").read_text("utf-8")
     assert "Pairs: 1 pair; the chosen answer is longer in 0%, shorter in 100%" in card
+    assert '"rejected": "eel, and a dog"' in card
 
 
 # length
