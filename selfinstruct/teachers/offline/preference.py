@@ -18,7 +18,6 @@ _REQUEST = re.compile(_MARKED.format(part="request"), re.DOTALL)
 _TEXT = re.compile(_MARKED.format(part=r"text \d{1,3}"), re.DOTALL)
 _FIRST = re.compile(_MARKED.format(part="answer A"), re.DOTALL)
 _SECOND = re.compile(_MARKED.format(part="answer B"), re.DOTALL)
-_LEAST, _MOST = 1, 5  # UltraFeedback's range
 _UNKNOWN = "I recompute answers, and this is not a task that I can compute."
 
 
