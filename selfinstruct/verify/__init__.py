@@ -1,6 +1,6 @@
 """Verifiers: is an answer right? Each reads the final answer of a text and compares it; none guesses.
 
-`number`, `label` and `exact` compare with a reference; `offline` recomputes the task; `code` (sandbox.py) runs it.
+`number`, `label` and `exact` compare with a reference; code.py makes programs of answers for sandbox.py to run.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ _EDGES = " \t\n.*_`\"'。"
 def final(kind: Kind, text: str, labels: Sequence[str] = ()) -> str:
     """The final answer of a text, in a form in which equal answers are equal texts.
 
-    number: the number, as a fraction in lowest terms. label: the label. exact: what the text says is its answer, else the
+    number: the number, as a fraction in lowest terms, without a percent sign. label: the label. exact: what the text says is its answer, else the
     whole text; case, width, spacing, quotes around it and a final full stop make no difference.
 
     Raises ParseError: `no_answer`, `two_answers`.
     """
     if kind == "number":
-        found = number(text)
-        return f"{found.value}%" if found.percent else str(found.value)
+        return str(number(text).value)
     if kind == "label":
         return label(text, labels)
     said = statements(text)
@@ -44,3 +43,8 @@ def right(kind: Kind, text: str, reference: str, labels: Sequence[str] = ()) -> 
     if kind == "number":
         return same(number(text), number(reference))
     return final(kind, text, labels) == final(kind, reference, labels)
+
+
+def majority(answers: Sequence[str]) -> str:
+    """The answer that most give; of equals, the one that came first (self-consistency, Wang et al. 2022)."""
+    return max(answers, key=answers.count)

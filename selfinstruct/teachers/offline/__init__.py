@@ -15,7 +15,7 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
-from selfinstruct.teachers.offline import alpaca, judge
+from selfinstruct.teachers.offline import alpaca, cot_self_instruct, ground, judge, reasoning
 from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, solve, tasks
 from selfinstruct.teachers.offline.family import Family, Task
 from selfinstruct.teachers.offline.part import Asked, Part, Writer
@@ -29,6 +29,9 @@ _PARTS: tuple[Part, ...] = (
     alpaca.continued,
     judge.graded,
     alpaca.as_json,
+    ground.pairs,
+    cot_self_instruct.planned,
+    reasoning.reasoned,
 )
 
 
