@@ -1,4 +1,4 @@
-"""Documents: plain text and Markdown files, a folder of them, or JSONL rows with a text; and how one is cut into chunks.
+"""Documents: plain text and Markdown files, a folder of them, or JSONL rows with a text; how one is cut into chunks.
 
 HTML and PDF are not read: what a converter makes of them is text or Markdown, and belongs in a file of its own.
 """
@@ -45,7 +45,9 @@ def paths(path: Path) -> list[Path]:
         and not any(part.startswith(".") for part in each.relative_to(path).parts)
     ]
     if not any(each.suffix.lower() in KINDS for each in found):
-        raise ConfigError(f"{path}: holds no document", f"documents are files named {', '.join('*' + k for k in KINDS)}")
+        raise ConfigError(
+            f"{path}: holds no document", f"documents are files named {', '.join('*' + k for k in KINDS)}"
+        )
     return sorted(found, key=lambda each: each.relative_to(path).as_posix())
 
 
@@ -55,14 +57,18 @@ def read(path: Path) -> Iterator[Document | Fault]:
         name = file.relative_to(path).as_posix() if file != path else file.name
         kind = file.suffix.lower()
         if file != path and kind not in KINDS:
-            yield Fault(file, "the file", f"is no document ({kind or 'no ending'})", _HINT, name, "not_a_document")
+            yield Fault(
+                file, "the file", f"is no document ({kind or 'no ending'})", _HINT, name, "not_a_document"
+            )
         elif kind == ".jsonl":
             yield from _rows(file, name)
         else:
             yield _whole(file, name)
 
 
-_HINT = f"documents are files named {', '.join('*' + kind for kind in KINDS)}; convert others, or move them away"
+_HINT = (
+    f"documents are files named {', '.join('*' + kind for kind in KINDS)}; convert others, or move them away"
+)
 
 
 def _whole(file: Path, name: str) -> Document | Fault:
@@ -73,7 +79,9 @@ def _whole(file: Path, name: str) -> Document | Fault:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        return Fault(file, "the file", f"is not UTF-8 ({error.reason} at byte {error.start})", "save it as UTF-8", name)
+        return Fault(
+            file, "the file", f"is not UTF-8 ({error.reason} at byte {error.start})", "save it as UTF-8", name
+        )
     if "\x00" in text:
         return Fault(file, "the file", "holds zero bytes: it is no text", "leave it out", name)
     return _document(file, "the file", name, text, {}, file.name.partition(".")[0])
@@ -88,7 +96,9 @@ def _rows(file: Path, name: str) -> Iterator[Document | Fault]:
         else:
             meta = {key: value for key, value in row.items() if key != "text"}
             title = row.get("title")
-            yield _document(file, place, f"{name}: {place}", row["text"], meta, title if isinstance(title, str) else "")
+            yield _document(
+                file, place, f"{name}: {place}", row["text"], meta, title if isinstance(title, str) else ""
+            )
 
 
 def _document(
@@ -114,7 +124,9 @@ _HEADING = re.compile(r"^#[ \t]{1,9}([^\n#][^\n]{0,200})", re.MULTILINE)
 _PARAGRAPH = re.compile(r"\n[ \t]{0,80}\n\s{0,80}")
 _LINE = re.compile(r"\n[ \t]{0,80}")
 # A full stop that is followed by space, with what closes behind it; scripts without spaces need none.
-_SENTENCE = re.compile(r"(?:[.!?؟।॥…]{1,9}[\"'”’»)\]]{0,9}(?=\s)\s{1,80}|[。！？]{1,9}[”’」』）]{0,9}\s{0,80})")
+_SENTENCE = re.compile(
+    r"(?:[.!?؟।॥…]{1,9}[\"'”’»)\]]{0,9}(?=\s)\s{1,80}|[。！？]{1,9}[”’」』）]{0,9}\s{0,80})"
+)
 _SPACE = re.compile(r"\s{1,80}")
 _UNSPACED_FROM = 0x0E00  # Thai is the first script without spaces
 _WORD = re.compile(r"\S{1,1000}")
@@ -134,7 +146,10 @@ def chunks(text: str, size: int, overlap: int, unit: Unit = "characters") -> lis
         unit: characters, or words; a character of a script without spaces counts as a word.
     """
     units = list(range(len(text) + 1)) if unit == "characters" else _words(text)
-    ends = [[match.end() for match in pattern.finditer(text)] for pattern in (_PARAGRAPH, _LINE, _SENTENCE, _SPACE)]
+    ends = [
+        [match.end() for match in pattern.finditer(text)]
+        for pattern in (_PARAGRAPH, _LINE, _SENTENCE, _SPACE)
+    ]
     found: list[tuple[int, int]] = []
     start = _forward(text, 0)
     while start < len(text):
@@ -160,7 +175,11 @@ def _words(text: str) -> list[int]:
         before = False
         for place in range(match.start(), match.end()):
             mark = unicodedata.category(text[place])[0] == "M"
-            alone = ord(text[place]) >= _UNSPACED_FROM and text[place].isalnum() and not 0xAC00 <= ord(text[place]) <= 0xD7A3
+            alone = (
+                ord(text[place]) >= _UNSPACED_FROM
+                and text[place].isalnum()
+                and not 0xAC00 <= ord(text[place]) <= 0xD7A3
+            )
             if not mark and (place == match.start() or alone or before):
                 begins.append(place)
             before = alone if not mark else before
@@ -204,4 +223,8 @@ def _whole_letter(text: str, place: int, start: int) -> int:
 
 
 def _joined(before: str, sign: str) -> bool:
-    return unicodedata.category(sign)[0] == "M" or "\u200d" in (before, sign) or "\U0001f3fb" <= sign <= "\U0001f3ff"
+    return (
+        unicodedata.category(sign)[0] == "M"
+        or "\u200d" in (before, sign)
+        or "\U0001f3fb" <= sign <= "\U0001f3ff"
+    )

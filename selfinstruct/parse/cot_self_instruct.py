@@ -1,4 +1,4 @@
-"""What a teacher writes who reasons before it writes a task: parts between marks, of which the task and its answer count."""
+"""What a teacher writes who reasons before writing a task: parts between marks; the task and its answer count."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class Planned(NamedTuple):
 
 _META = re.compile(
     r"</?(?:analysis|plan|task|solution|answer)>"
-    r"|\b(?:example|seed|sample)[ ](?:task|prompt|question|instruction)s?\b|\b(?:the|these|both|given)[ ]examples?[ ](?:above|given)\b"
+    r"|\b(?:example|seed|sample)[ ](?:task|prompt|question|instruction)s?\b"
+    r"|\b(?:the|these|both|given)[ ]examples?[ ](?:above|given)\b"
     r"|\bthe[ ]new[ ](?:task|prompt|question)\b",
     re.IGNORECASE,
 )
@@ -26,8 +27,8 @@ _META = re.compile(
 def planned(text: str, *, verifiable: bool) -> Planned:
     """The task, and its answer where `verifiable`. The parts before them are the teacher's own affair.
 
-    Raises ParseError: `no_task`, `no_answer` (a part is missing, not closed or empty), `two_tasks`, `two_answers` (which
-    was meant?), `meta_words` (the task speaks of the examples, or holds marks).
+    Raises ParseError: `no_task`, `no_answer` (a part is missing, not closed or empty), `two_tasks`, `two_answers`
+    (which was meant?), `meta_words` (the task speaks of the examples, or holds marks).
     """
     task = _part(text, "task")
     found = _META.search(task)

@@ -71,7 +71,8 @@ _TEXT = (
     r"(?![ -](?:messag|edit|field|file|book|box|process|style|analy|generat|mining|format|encod)\w{0,9})"
 )
 _REFERS = re.compile(
-    rf"\b(?:the|this|that|these|given|provided|above|following)[ ](?:(?:given|provided|above|following|source|original)[ ])?{_TEXT}\b"
+    r"\b(?:the|this|that|these|given|provided|above|following)[ ]"
+    rf"(?:(?:given|provided|above|following|source|original)[ ])?{_TEXT}\b"
     rf"|\b(?:according[ ]to|in|from|based[ ]on)[ ](?:the|this|these)[ ](?:author|writer|context|material)\w{{0,3}}\b"
     rf"|\b(?:mentioned|described|stated|discussed|quoted)[ ](?:above|here|below|in[ ]the[ ]{_TEXT})\b|\bthe[ ]quote\b"
     r"|(?:文中|本文|上文|原文|这段|這段|该段|該段|(?:根据|根據|依据)(?:文章|文本|文档|上述|段落|材料))"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -19,12 +19,11 @@ from selfinstruct.sample import Message, Sample, digest
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 from selfinstruct.teachers.offline import check as recomputed
-from selfinstruct.text import normal_form
 from selfinstruct.verify import code, sandbox
+from selfinstruct.verify.choice import Drawn, Pick, different, ranked
 from selfinstruct.verify.final import statements
 
 Verifier = Literal["number", "label", "exact", "offline", "code", "checks"]
-Pick = Literal["first", "shortest", "majority", "score"]
 RunCode = Literal["no", "guarded", "limits"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -38,20 +37,7 @@ SCORED = {
     "additionalProperties": False,
 }
 _KEYS = {"code": "tests", "checks": "checks"}  # of meta, where `reference` names none
-_COMPARED: tuple[Verifier, ...] = ("number", "label", "exact")
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """One answer. `right` is None where nobody can tell, and `fault` then says why; `final` is its final answer as it is
-    compared with others."""
-
-    completion: Completion
-    text: str = ""
-    right: bool | None = None
-    final: str = ""
-    fault: str = ""
-    score: float | None = None
+_COMPARED: Final = ("number", "label", "exact")
 
 
 def _contract(place: Place, verifier: Verifier | None, labels: Sequence[str], contract: bool) -> str:
@@ -86,7 +72,9 @@ def _check(
     place.role(by)
     _contract(place, verifier, labels, contract)
     if verifier is None and pick != "score":
-        raise ConfigError("nothing says which answers are right", "set `verifier`, or `pick: score` for a judge's choice")
+        raise ConfigError(
+            "nothing says which answers are right", "set `verifier`, or `pick: score` for a judge's choice"
+        )
     if pick == "majority" and verifier not in _COMPARED:
         raise ConfigError(
             f"a majority of answers that {verifier} looks at can't be counted",
@@ -209,17 +197,22 @@ async def best_of(
 
     Args:
         draws: answers a prompt at most
-        verifier: number, label or exact compare final answers with the reference; offline recomputes the task; code runs the answer with its tests; checks runs the row's functions `evaluate(response)` and passes when more than half say yes
-        pick: first right one (asked for one after the other until `keep` are right), shortest right one, one of the majority, or the one that the judge scores best
-        reference: the key of `meta` that holds the right answer (the tests, the checks); by default `tests`, `checks`, or the row's own answer, which is replaced
+        verifier: number, label or exact compare final answers with the reference; offline recomputes the task; code
+            runs the answer with its tests; checks runs the row's functions `evaluate(response)`, and more than half
+            must say yes
+        pick: the first right answer (asked for one after the other until `keep` are right), the shortest right one,
+            one of the majority, or the one that the judge scores best
+        reference: the key of `meta` that holds the right answer, the tests or the checks; by default `tests`, `checks`,
+            or the row's own answer, which is replaced
         labels: the possible answers, for the verifier `label`
         keep: how many different right answers of a prompt to keep, each as a row
-        rejected: also put an answer that did not pass (with `pick: score`, the worst) into the row, for preference training
+        rejected: also put a wrong answer (with `pick: score`, else the worst) into the row, for preference training
         min_share: the share of all draws that a majority needs
         min_worst: with `pick: score`, drop the row when its worst answer scores less (RIP, Yu et al. 2025)
         aspect: what the judge scores, from 0 to 5
         contract: tell the model, outside the row, the form that the verifier reads
-        run_code: no; guarded runs code where the sandbox has all its guards; limits makes do with limits of time and memory
+        run_code: no; guarded runs code where the sandbox has all its guards; limits makes do with limits of time
+            and memory
         seconds: processor time that a program may take
         by: the role that answers
         temperature: sampling temperature; null leaves it to the provider
@@ -238,26 +231,26 @@ async def best_of(
         # kept, so that a busy machine can't change what was found once
         return bool(await run.memo(["ran", digest(program), seconds], ran) == "passed")
 
-    async def verified(drawn: Drawn, sample: Sample, held: Any) -> Drawn:
+    async def verified(number: int, completion: Completion, sample: Sample, held: Any) -> Drawn:
         """The answer with the verifier's word on it."""
+        drawn = Drawn(number)
         try:
-            text = usable(drawn.completion)
-            drawn = replace(drawn, text=text)
-            if verifier in ("number", "label", "exact"):
-                drawn = replace(drawn, final=verify.final(verifier, text, labels))
-                return drawn if held is None else replace(drawn, right=verify.right(verifier, text, held, labels))
-            if verifier == "offline":
-                finals = statements(text)
-                task = sample.prompt[-1].content
-                return replace(drawn, right=any(recomputed(task, "", each) for each in (finals[-1:] or [text])))
-            if verifier == "code":
-                return replace(drawn, right=await passes(code.tested(text, "\n".join(held))))
-            if verifier == "checks":
-                good = [await passes(code.checked(text, each)) for each in held]
-                return replace(drawn, right=sum(good) * 2 > len(good))
+            drawn = replace(drawn, text=usable(completion))
+            if verifier in _COMPARED:
+                drawn = replace(drawn, final=verify.final(verifier, drawn.text, labels))
+                right = None if held is None else verify.right(verifier, drawn.text, held, labels)
+            elif verifier == "offline":
+                right = recomputed(sample.prompt[-1].content, "", _stated(drawn.text))
+            elif verifier == "code":
+                right = await passes(code.with_tests(drawn.text, "\n".join(held)))
+            elif verifier == "checks":
+                good = [await passes(code.with_check(drawn.text, each)) for each in held]
+                right = sum(good) * 2 > len(good)
+            else:
+                right = True  # nothing but the judge decides
         except ParseError as error:
             return replace(drawn, fault=error.reason)
-        return replace(drawn, right=True)  # nothing but the judge decides
+        return replace(drawn, right=right)
 
     async def scored(drawn: Drawn, sample: Sample) -> Drawn:
         if not drawn.right:
@@ -278,76 +271,93 @@ async def best_of(
         except ParseError:
             return drawn
 
-    async def answer(sample: Sample) -> tuple[Sample, str | Any, list[Drawn]]:
-        held = sample.meta.get(key) if key is not None else (sample.output or None)
-        fault = _unheld(verifier, pick, held, sample, labels)
+    async def answer(sample: Sample) -> tuple[Sample, Any, list[Completion], list[Drawn]]:
+        held = _held(sample, verifier, key)
+        fault = _unheld(sample, verifier, pick, held, labels)
         if fault is not None:
-            return sample, fault, []
-        if verifier in _KEYS:
-            held = [held] if isinstance(held, str) else list(held)
-        elif held is not None:
-            held = str(held)
+            return sample, fault, [], []
         messages = _told(sample.prompt, said)
 
-        async def draw(number: int) -> Drawn:
+        async def draw(number: int) -> tuple[Completion, Drawn]:
             completion = await run.generate(
                 messages, by=by, draw=number, temperature=temperature, max_tokens=max_tokens
             )
-            drawn = await verified(Drawn(completion), sample, held)
-            return await scored(drawn, sample) if pick == "score" else drawn
+            drawn = await verified(number, completion, sample, held)
+            return completion, await scored(drawn, sample) if pick == "score" else drawn
 
         if pick != "first":
-            return sample, held, list(await asyncio.gather(*map(draw, range(draws))))
+            both = await asyncio.gather(*map(draw, range(draws)))
+            return sample, held, [each for each, _ in both], [each for _, each in both]
+        completions: list[Completion] = []
         found: list[Drawn] = []
-        for number in range(draws):
-            if len(_different([each for each in found if each.right])) >= keep:
-                break
-            found.append(await draw(number))
-        return sample, held, found
+        while len(found) < draws and len(different([each for each in found if each.right])) < keep:
+            completion, drawn = await draw(len(found))
+            completions.append(completion)
+            found.append(drawn)
+        return sample, held, completions, found
 
-    right = drawn_in_all = 0
-    async for sample, held, found in run.map(answer, samples, window=run.window(window, by)):
+    right = total = 0
+    async for sample, held, completions, found in run.map(answer, samples, window=run.window(window, by)):
         if not found:
-            run.drop(sample, held, verifier=verifier)
+            run.drop(sample, held, rule=verifier)
             continue
-        drawn_in_all += len(found)
+        total += len(found)
         right += sum(bool(each.right) for each in found)
         try:
-            ranked, others = _ranked(found, pick, verifier, held, labels, min_share, min_worst)
+            passing, others = ranked(found, pick, min_share=min_share, min_worst=min_worst)
         except ParseError as error:
-            run.drop(sample, error.reason, **_seen(found), detail=error.detail)
+            said_of = [each.fault or each.final or ("wrong", "right")[bool(each.right)] for each in found]
+            run.drop(sample, error.reason, rule=pick, value=error.detail, draws=said_of)
             continue
-        chosen = _different(ranked)[:keep]
+        chosen = different(passing)[:keep]
         run.made(len(chosen) - 1)
         for place, each in enumerate(chosen):
-            row = sample.answer(each.text).note(draws=len(found), right=sum(bool(one.right) for one in found))
+            row = sample.answer(each.text).note(draws=len(found), passed=len(passing))
             if held is not None and key is None:
                 row = row.note(reference=held)
             if rejected and place < len(others):
                 row = row.replace(rejected=others[place].text)
             if each.score is not None:
                 row = row.score(**{aspect: each.score})
-            yield run.trace(row, each.completion)
-    run.note(draws=drawn_in_all, right=right)
+            yield run.trace(row, completions[each.number])
+    run.note(draws=total, right=right)
 
 
-def _unheld(verifier: Verifier | None, pick: Pick, held: Any, sample: Sample, labels: Sequence[str]) -> str | None:
+def _held(sample: Sample, verifier: Verifier | None, key: str | None) -> Any:
+    """What the row's answers are held to: the reference as text, or the tests or checks as a list of texts."""
+    if verifier not in _COMPARED and verifier not in _KEYS:
+        return None
+    held = sample.meta.get(key) if key is not None else (sample.output or None)
+    if verifier in _COMPARED:
+        return None if held is None else str(held)
+    return [held] if isinstance(held, str) else held
+
+
+def _unheld(
+    sample: Sample, verifier: Verifier | None, pick: Pick, held: Any, labels: Sequence[str]
+) -> str | None:
     """Why the row's answers can't be verified, or None: that is known before any is paid for."""
-    if verifier in ("number", "label", "exact"):
-        if held is None:
-            return None if pick == "majority" else "no_reference"
+    if verifier == "offline":
+        return "unknown_task" if recomputed(sample.prompt[-1].content, "", "") is None else None
+    if verifier is None or (held is None and pick == "majority"):
+        return None
+    if not held:
+        return "no_reference"
+    if verifier in _COMPARED:
         try:
-            verify.final(verifier, str(held), labels)
+            verify.final(verifier, held, labels)
         except ParseError:
             return "bad_reference"
-    elif verifier == "offline":
-        return "unknown_task" if recomputed(sample.prompt[-1].content, "", "") is None else None
-    elif verifier in _KEYS:
-        if not held:
-            return "no_reference"
-        whole = isinstance(held, str) or (isinstance(held, list) and all(isinstance(each, str) for each in held))
-        return None if whole else "bad_reference"
-    return None
+        return None
+    return None if isinstance(held, list) and all(isinstance(each, str) for each in held) else "bad_reference"
+
+
+def _stated(text: str) -> str:
+    """The final answer that a text states; a text of one line is one. Raises ParseError where there is none."""
+    said = statements(text)
+    if not said and "\n" in text:
+        raise ParseError("no_answer", text[-80:])
+    return said[-1] if said else text
 
 
 def _told(prompt: Sequence[Message], said: str) -> tuple[Message, ...]:
@@ -357,56 +367,3 @@ def _told(prompt: Sequence[Message], said: str) -> tuple[Message, ...]:
     own = [message.content for message in prompt if message.role == "system"]
     rest = [message for message in prompt if message.role != "system"]
     return (Message("system", "\n\n".join([*own, said])), *rest)
-
-
-def _ranked(
-    found: list[Drawn],
-    pick: Pick,
-    verifier: Verifier | None,
-    held: Any,
-    labels: Sequence[str],
-    min_share: float,
-    min_worst: float | None,
-) -> tuple[list[Drawn], list[Drawn]]:
-    """The answers that pass, the best first, and those that do not, for `rejected`. Raises ParseError with the reason
-    to drop the row."""
-    whole = [each for each in found if each.text]
-    if pick == "majority":
-        finals = [each.final for each in whole if each.final]
-        if not finals:
-            raise ParseError("no_majority", "no answer can be read")
-        winner = verify.majority(finals)
-        share = finals.count(winner) / len(found)
-        if share < min_share:
-            raise ParseError("no_majority", f"{share:.2f} of the draws say {winner}")
-        passing = [each for each in whole if each.final == winner]
-        if held is not None and not passing[0].right:
-            raise ParseError("not_the_reference", f"{share:.2f} of the draws say {winner}")
-        return passing, [each for each in whole if each.final != winner]
-    passing = [each for each in whole if each.right]
-    others = [each for each in whole if not each.right]
-    if pick == "score":
-        if min_worst is not None and any(each.score is None for each in passing):
-            raise ParseError("unscored", "the worst answer is not known")
-        passing = sorted((e for e in passing if e.score is not None), key=lambda each: -(each.score or 0))
-        if min_worst is not None and passing and (passing[-1].score or 0) < min_worst:
-            raise ParseError("low_worst", f"{passing[-1].score:g} is below {min_worst:g}")
-        if not passing and verifier is None:
-            raise ParseError("unscored", "no answer has a score")
-        others = others or [each for each in reversed(passing) if each.score != passing[0].score]
-    if not passing:
-        raise ParseError("no_right_answer", f"of {len(found)}")
-    return sorted(passing, key=lambda each: len(each.text)) if pick == "shortest" else passing, others
-
-
-def _different(found: Sequence[Drawn]) -> list[Drawn]:
-    """Each text once."""
-    different: dict[str, Drawn] = {}
-    for each in found:
-        different.setdefault(normal_form(each.text), each)
-    return list(different.values())
-
-
-def _seen(found: Sequence[Drawn]) -> dict[str, Any]:
-    """What became of each draw, for the drop."""
-    return {"draws": len(found), "answers": [each.fault or each.final or str(each.right) for each in found]}

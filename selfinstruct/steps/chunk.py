@@ -18,7 +18,9 @@ LONGEST_WORD = 1000  # characters: a longer one is cut
 
 def _check(place: Place, *, size: int, overlap: int, **_: object) -> None:
     if not 0 <= overlap < size / 2:
-        raise ConfigError(f"an overlap of {overlap} is no part of chunks of {size}", "give less than half of `size`")
+        raise ConfigError(
+            f"an overlap of {overlap} is no part of chunks of {size}", "give less than half of `size`"
+        )
 
 
 def _forecast(outlook: Outlook, *, size: int, overlap: int, unit: Unit, **_: object) -> Estimate:

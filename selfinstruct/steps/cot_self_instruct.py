@@ -40,7 +40,11 @@ ACCEPTED = 0.7  # of the tasks written (assumption)
 
 def _frame(place: Place, kind: Kind, answers: Answers, language: str, examples: int) -> tuple[Message, ...]:
     return place.prompts.render(
-        f"cot_self_instruct/{kind}", answers=answers, language=language, fence="0" * 16, examples=[""] * examples
+        f"cot_self_instruct/{kind}",
+        answers=answers,
+        language=language,
+        fence="0" * 16,
+        examples=[""] * examples,
     )
 
 
@@ -102,7 +106,7 @@ async def cot_self_instruct(
     patience: Count = 50,
     window: Count = 64,
 ) -> Samples:
-    """Have the teacher reason about a few seed tasks, plan, and write one new task a call; yields `n` that wait for an answer.
+    """Have the teacher reason about a few seed tasks, plan, and write a new one; yields `n` that wait for an answer.
 
     CoT-Self-Instruct (arXiv 2507.23751). With `kind: verifiable` the teacher also solves its task, and the answer goes
     into `meta.answer`; a `best_of` step with `pick: majority` and `reference: answer` behind this one is the paper's
@@ -160,7 +164,9 @@ async def cot_self_instruct(
             try:
                 task, answer = planned(usable(completion), verifiable=verifiable)
             except ParseError as error:
-                run.drop(error.text or completion.text, error.reason, detail=error.detail, request=completion.key)
+                run.drop(
+                    error.text or completion.text, error.reason, detail=error.detail, request=completion.key
+                )
                 continue
             meta = {"recipe": "cot_self_instruct", **({"answer": answer} if verifiable else {})}
             sample = run.trace(Sample.of(task, meta=meta, parents=[seed.id for seed in shown]), completion)
@@ -177,7 +183,9 @@ async def cot_self_instruct(
                 match = index.add_if_new(task, sample.id)
                 if match is not None:
                     similar = {"similar_to": match.id, "similar": match.text}
-                    run.drop(sample, "not_novel", rule="rouge_l", value=match.score, threshold=threshold, **similar)
+                    run.drop(
+                        sample, "not_novel", rule="rouge_l", value=match.score, threshold=threshold, **similar
+                    )
                     continue
             kept += 1
             barren = 0

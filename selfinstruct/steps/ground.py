@@ -100,7 +100,9 @@ def _forecast(
 
 
 def _titled(tokens: Range, rows: Range) -> Range:
-    most = None if tokens.ceiling is None or rows.ceiling is None else tokens.ceiling + rows.ceiling * 4 * TITLE
+    most = (
+        None if tokens.ceiling is None or rows.ceiling is None else tokens.ceiling + rows.ceiling * 4 * TITLE
+    )
     return replace(tokens, ceiling=most)
 
 

@@ -54,12 +54,13 @@ async def read_documents(
     source: str | None = None,
     on_error: Literal["stop", "skip"] = "skip",
 ) -> Samples:
-    """Append the documents of a folder or a file to the samples that came: *.txt, *.md, *.markdown, and *.jsonl with `text`.
+    """Append the documents of a folder or a file to the samples that came.
 
-    A document is a row whose one message is its text, for `chunk` to cut and `ground` to ask about. Its place in the
-    folder and its title (the first heading, else the file's name) are in `meta`. A folder is read with all below it,
-    sorted by name; hidden files and links are left out. Files of other kinds (HTML, PDF...) are dropped by name, and so
-    are empty documents and those equal to an earlier one.
+    Documents are *.txt, *.md and *.markdown files, and the rows of *.jsonl files by their `text`. A document is a row
+    whose one message is its text, for `chunk` to cut and `ground` to ask about. Its place in the folder and its title
+    (the first heading, else the file's name) are in `meta`. A folder is read with all below it, sorted by name;
+    hidden files and links are left out. Files of other kinds (HTML, PDF...) are dropped by name, and so are empty
+    documents and those equal to an earlier one.
 
     Args:
         path: the folder or file; relative to the working directory, else to the pipeline file

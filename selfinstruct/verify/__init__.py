@@ -22,8 +22,9 @@ _EDGES = " \t\n.*_`\"'。"
 def final(kind: Kind, text: str, labels: Sequence[str] = ()) -> str:
     """The final answer of a text, in a form in which equal answers are equal texts.
 
-    number: the number, as a fraction in lowest terms, without a percent sign. label: the label. exact: what the text says is its answer, else the
-    whole text; case, width, spacing, quotes around it and a final full stop make no difference.
+    number: the number, as a fraction in lowest terms, without a percent sign. label: the label. exact: what the text
+    says is its answer, else the whole text; case, width, spacing, quotes around it and a final full stop make no
+    difference.
 
     Raises ParseError: `no_answer`, `two_answers`.
     """
@@ -43,8 +44,3 @@ def right(kind: Kind, text: str, reference: str, labels: Sequence[str] = ()) -> 
     if kind == "number":
         return same(number(text), number(reference))
     return final(kind, text, labels) == final(kind, reference, labels)
-
-
-def majority(answers: Sequence[str]) -> str:
-    """The answer that most give; of equals, the one that came first (self-consistency, Wang et al. 2022)."""
-    return max(answers, key=answers.count)

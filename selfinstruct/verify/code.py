@@ -7,7 +7,9 @@ import re
 
 from selfinstruct.errors import ParseError
 
-_FENCE = re.compile(r"^[ \t]{0,3}```[ \t]*([\w+#.-]{0,20})[^\n]{0,80}\n(.*?)^[ \t]{0,3}```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^[ \t]{0,3}```[ \t]*([\w+#.-]{0,20})[^\n]{0,80}\n(.*?)^[ \t]{0,3}```", re.MULTILINE | re.DOTALL
+)
 _DEFINES = re.compile(r"^[ \t]{0,40}(?:async[ \t]{1,9})?(?:def|class)[ \t]", re.MULTILINE)
 _PYTHON = {"", "python", "py", "python3", "py3"}
 
@@ -26,11 +28,11 @@ def code(text: str) -> str:
     return next((block for block in blocks if _DEFINES.search(block)), blocks[0])
 
 
-def tested(answer: str, tests: str) -> str:
+def with_tests(answer: str, tests: str) -> str:
     """The answer's code, then the row's tests. `response` is the whole answer, for tests that look at it."""
     return f"{code(answer)}\nresponse = {json.dumps(answer)}\n{tests}\n"
 
 
-def checked(answer: str, check: str) -> str:
+def with_check(answer: str, check: str) -> str:
     """One check of the row, a function `evaluate(response)`, and what it must say of the answer."""
     return f"{check}\nassert evaluate({json.dumps(answer)}), 'evaluate: no'\n"

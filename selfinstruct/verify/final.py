@@ -14,7 +14,8 @@ _STATED = re.compile(
     r"(?:[ \t](?:is|was|would[ \t]be|will[ \t]be|equals)\b|[ \t]?(?:\*\*|__)?[:：=])"
     r"|^[ \t]{0,9}A[:：]"
     r"|答案(?:应该|應該)?(?:是|为|為|[:：])|答[:：]"
-    r"|\bréponse(?:[ \t]finale)?[ \t]?(?:est|:)|\bAntwort[ \t]?(?:ist|lautet|:)|\brespuesta(?:[ \t]final)?[ \t]?(?:es\b|:)"
+    r"|\bréponse(?:[ \t]finale)?[ \t]?(?:est|:)|\bAntwort[ \t]?(?:ist|lautet|:)"
+    r"|\brespuesta(?:[ \t]final)?[ \t]?(?:es\b|:)"
     r"|\bответ[ \t]?(?:—|-|:|：)|(?:الجواب|الإجابة|الاجابة)(?:[ \t](?:هو|هي)|[ \t]?:)",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -9,7 +9,9 @@ from selfinstruct.errors import ParseError
 from selfinstruct.verify.final import last_line, statements
 
 _DRESS = " \t*_`\"'“”«»()[]{}$\\"
-_DENIED = re.compile(r"(?:\b(?:not|no|never|neither|nor|isn't|isn’t)|不是|非)\s{0,3}(?:an?\s|the\s)?[\"'“(]?$", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:\b(?:not|no|never|neither|nor|isn't|isn’t)|不是|非)\s{0,3}(?:an?\s|the\s)?[\"'“(]?$", re.IGNORECASE
+)
 
 
 def label(text: str, labels: Sequence[str]) -> str:

@@ -25,27 +25,28 @@ class Number(NamedTuple):
     percent: bool = False
 
 
-_GROUPED = r"[1-9]\d{0,2}(?:,\d{2}){0,9},\d{3}|[1-9]\d{0,2}(?:[ '’]\d{3}){1,9}"
-_EUROPEAN = r"[1-9]\d{0,2}(?:\.\d{3}){1,9},\d{1,9}|[1-9]\d{0,2}(?:[ ]\d{3}){1,9},\d{1,9}|\d{1,40},(?:\d{1,2}|\d{4,20})|0,\d{1,20}"
+_GROUPED = r"[1-9]\d{0,2}(?:(?:,\d{2}){0,9},\d{3}|(?:,\d{3}){1,9})|[1-9]\d{0,2}(?:[ '’]\d{3}){1,9}"
+_EUROPEAN = r"[1-9]\d{0,2}(?:[. ]\d{3}){1,9},\d{1,9}|\d{1,40},(?:\d{1,2}|\d{4,20})|0,\d{1,20}"
 _PLAIN = r"\d{1,40}(?:\.\d{1,40})?|\.\d{1,40}"
 _NUMBER = re.compile(
-    r"(?<![\w.,^/:])(?P<sign>[-+]?)[ ]?(?:[€£¥₹₽₩]|US\$|R\$)?[ ]?(?P<minus>[-+]?)"
+    r"(?<![\w.,^/:])(?P<sign>[-+]?)[ ]?[€£¥₹₽₩]?[ ]?(?P<minus>[-+]?)"
     rf"(?:(?P<whole>\d{{1,20}})[ ](?P<mixed>\d{{1,20}}[ ]?/[ ]?\d{{1,20}})"
     rf"|(?P<fraction>\d{{1,20}}[ ]?/[ ]?\d{{1,20}})(?![ ]?/)"
     rf"|(?P<european>{_EUROPEAN})(?![\d,.]?\d)"
     rf"|(?P<decimal>(?:{_GROUPED})(?:\.\d{{1,40}})?(?!\d|,\d)|(?:{_PLAIN})(?:e[-+]?\d{{1,3}})?))"
     r"(?!\.?\d|:\d|[ ]?\^|[ ]?/[ ]?\d|,\d)"
     r"(?:[ ]?[×x*·][ ]?10[ ]?\^[ ]?\{?(?P<power>-?\d{1,3})\}?)?"
-    r"(?:[ ]?(?P<percent>%|percent\b|per[ ]cent\b)|[ ]?(?P<scale>thousand|million|billion|trillion|万|萬|亿|億)(?!\w))?",
+    r"(?:[ ]?(?P<percent>%|percent\b|per[ ]cent\b)"
+    r"|[ ]?(?P<scale>thousand|million|billion|trillion|万|萬|亿|億)(?!\w))?",
     re.IGNORECASE,
 )
-_SCALES = {
-    **{"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12},
-    **{"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8},
-}
+_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+_SCALES |= {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _RAISED = re.compile("[⁰¹²³⁴-⁹]{1,9}")
 _LATEX = (
+    (re.compile(r"\*\s?(?=10\s?\^)"), "×"),
+    (re.compile(r"\b(?:US|A|C|R|HK|NZ)\\?\$"), " "),
     (re.compile(r"\\[dt]?frac\s?\{([^{}]{1,40})\}\s?\{([^{}]{1,40})\}"), r" \1/\2"),
     (re.compile(r"\\[dt]?frac\s?(\d)\s?(\d)"), r" \1/\2"),
     (re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|operatorname)\s?\{([^{}]{0,80})\}"), r" \1 "),
@@ -53,8 +54,9 @@ _LATEX = (
     (re.compile(r"\\(?:times|cdot)\b"), "×"),
     (re.compile(r"\^\s?\{?\\circ\}?|°"), " "),
     (re.compile(r"\\(?:left|right|quad|displaystyle)\b|\\[()\[\]!;:, ]|[*_`~\"“”«»]{1,3}"), " "),
-    (re.compile(r"\\?[$%](?=[$%\d])|\\?\$|\\(?=%)"), ""),
+    (re.compile(r"\\?\$|\\(?=%)"), ""),
 )
+_NAMED = re.compile(r"[^\W\d_][\^-]?\{?\d{1,9}")  # m^2, cm2, COVID-19
 _SENTENCE = re.compile(r"[.!?](?=\s|$)|[。！？]")
 _BRACKETED = re.compile(r"\([^()]{0,200}\)|\[[^\[\]]{0,200}\]")
 
@@ -64,15 +66,11 @@ def number(text: str) -> Number:
 
     Raises ParseError: `no_answer`, or `two_answers` where the statement holds several numbers.
     """
-    for said in reversed(statements(text)):
-        found = _numbers(said)
-        if found:
-            return _only(found, said)
-    line = last_line(text)
-    found = _numbers(line)
-    if not found:
-        raise ParseError("no_answer", line[-80:])
-    return _only(found, line)
+    for said in (*reversed(statements(text)), last_line(text)):
+        found = _only(said)
+        if found is not None:
+            return found
+    raise ParseError("no_answer", text.strip()[-80:])
 
 
 def same(one: Number, other: Number) -> bool:
@@ -88,21 +86,21 @@ def _close(one: Fraction, other: Fraction) -> bool:
     return abs(one - other) <= CLOSE * max(abs(one), abs(other))
 
 
-def _only(found: list[Number], said: str) -> Number:
-    if any(each != found[0] for each in found):
-        raise ParseError("two_answers", said[:80])
-    return found[0]
-
-
-def _numbers(said: str) -> list[Number]:
-    """The numbers of a statement: behind its last equals sign, in its first sentence, outside brackets if there are any
-    outside."""
+def _only(said: str) -> Number | None:
+    """The number of a statement: behind its last equals sign, in its first sentence, outside brackets if there is one
+    outside. None where it holds no digit; ParseError where it holds several numbers, or digits that are none."""
     text = _plain(said)
     text = text.rpartition("=")[2] if "=" in text else text
     text = _SENTENCE.split(text.strip(), maxsplit=1)[0] or text
-    outside = [_value(match) for match in _NUMBER.finditer(_BRACKETED.sub(" ", text))]
-    found = outside or [_value(match) for match in _NUMBER.finditer(text)]
-    return [each for each in found if each is not None]
+    outside = _BRACKETED.sub(" ", text)
+    text = outside if _NUMBER.search(outside) else text
+    found = {_value(match) for match in _NUMBER.finditer(text)}
+    rest = re.search(r"\d", _NAMED.sub("", _NUMBER.sub("", text)))
+    if len(found) > 1 or (found and rest):
+        raise ParseError("two_answers", said[:80])
+    if found == {None} or rest:
+        raise ParseError("no_answer", said[:80])
+    return next(iter(found), None)
 
 
 def _plain(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Reasons about example tasks, plans, and writes a new task of the family of one of them, with its solution and answer."""
+"""Reasons about example tasks, plans, and writes a new task of the family of one of them, with its answer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def planned(asked: Asked) -> Answer | None:
     steps = solution(family, read[1], answer, rng) if read else f"The rule gives {answer}."
     parts = [
         ("analysis", "The examples state everything that is needed, and exactly one answer is right."),
-        ("plan", f"I take the kind of task `{family.name}`, choose other words and values, and work the answer out."),
+        (
+            "plan",
+            f"I take the kind of task `{family.name}`, choose other words and values, and work the answer out.",
+        ),
         ("task", prompt),
     ]
     if "<answer>" in text:

@@ -12,8 +12,10 @@ from selfinstruct.teachers.offline.part import Answer, Asked
 _CONTRACT = re.compile(r"""["']pairs["']\s*:\s*\[\s*\{\s*["']question["']""")
 _COUNT = re.compile(r"\bWrite (\d{1,4}) different question-answer pairs\b")
 _PASSAGE = re.compile(r"<(?P<fence>[^\s<>]{1,64}) passage>\n(?P<text>.*?)\n</(?P=fence) passage>", re.DOTALL)
-_SENTENCE = re.compile(r"[^\s#>|*`-][^\n.!?。！？]{15,400}(?:[.!?](?=\s|$)|[。！？])")
-_NUMBER = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w,])|(?<![\w.,])\d{1,9}(?:\.\d{1,4})?(?![\w%]|[.,]\d)")
+_SENTENCE = re.compile(r"[\w“\"'](?:[^\n.!?。！？]|\.(?=\d)){15,400}(?:[.!?](?=\s|$)|[。！？])")
+_NUMBER = re.compile(
+    r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w,])|(?<![\w.,])\d{1,9}(?:\.\d{1,4})?(?![\w%]|[.,]\d)"
+)
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,20}(?: [A-Z][a-z]{2,20}){0,2}\b")
 _ASKS = (
     ("Which {kind} completes this sentence: “{gap}”?", "It is {answer}."),
@@ -62,11 +64,16 @@ def _pair(sentence: str, kind: str, answer: str, said: str, rng: Random) -> dict
 
 def _spoilt(pair: dict[str, str], rng: Random, held: bool) -> dict[str, str]:
     """With one fault, of the kinds that models make; where the answer is held to a schema its shape stays."""
-    kind = rng.choice(("reworded", "refers", "short", "empty") if held else ("reworded", "refers", "short", "empty", "key"))
+    kind = rng.choice(
+        ("reworded", "refers", "short", "empty") if held else ("reworded", "refers", "short", "empty", "key")
+    )
     if kind == "reworded":
         return {**pair, "quote": "It is known that " + pair["quote"][:1].lower() + pair["quote"][1:]}
     if kind == "refers":
-        return {**pair, "question": "According to the passage, " + pair["question"][:1].lower() + pair["question"][1:]}
+        return {
+            **pair,
+            "question": "According to the passage, " + pair["question"][:1].lower() + pair["question"][1:],
+        }
     if kind == "short":
         return {**pair, "quote": pair["quote"].split()[0]}
     if kind == "empty":

@@ -13,8 +13,18 @@ from selfinstruct.teachers.offline.part import Answer, Asked
 from selfinstruct.teachers.offline.respond import REFUSAL
 
 _CONTRACT = re.compile(r'"The answer is [A-Z]\."')
-_OPENINGS = ("Let me work this out step by step.", "Step by step:", "First I look at what is asked.", "I go through it in order.")
-_CHECKS = ("That is all that is asked for.", "I checked it once more.", "Nothing else changes it.", "So much for the steps.")
+_OPENINGS = (
+    "Let me work this out step by step.",
+    "Step by step:",
+    "First I look at what is asked.",
+    "I go through it in order.",
+)
+_CHECKS = (
+    "That is all that is asked for.",
+    "I checked it once more.",
+    "Nothing else changes it.",
+    "So much for the steps.",
+)
 
 
 def reasoned(asked: Asked) -> Answer | None:
@@ -47,7 +57,9 @@ def solution(family: Family, slots: Slots, answer: str, rng: Random) -> str:
 def _sums(slots: Slots) -> list[str]:
     numbers = [int(part) for part in slots["numbers"].split(", ")]
     totals = list(accumulate(numbers))
-    return [f"{before} + {n} = {after}" for before, n, after in zip(totals, numbers[1:], totals[1:], strict=False)]
+    return [
+        f"{before} + {n} = {after}" for before, n, after in zip(totals, numbers[1:], totals[1:], strict=False)
+    ]
 
 
 def _mean(slots: Slots) -> list[str]:
@@ -62,7 +74,10 @@ def _story(slots: Slots) -> list[str]:
 
 def _sharing(slots: Slots) -> list[str]:
     n, m = int(slots["n"]), int(slots["m"])
-    return [f"{m} goes into {n} {n // m} times: {m} × {n // m} = {n - n % m}.", f"I subtract {n - n % m} from {n}."]
+    return [
+        f"{m} goes into {n} {n // m} times: {m} × {n // m} = {n - n % m}.",
+        f"I subtract {n - n % m} from {n}.",
+    ]
 
 
 def _plain(slots: Slots) -> list[str]:
