@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -145,24 +145,22 @@ def chunks(text: str, size: int, overlap: int, unit: Unit = "characters") -> lis
         overlap: units that a chunk repeats of the one before at most, less than half of `size`.
         unit: characters, or words; a character of a script without spaces counts as a word.
     """
-    units = list(range(len(text) + 1)) if unit == "characters" else _words(text)
+    units = range(len(text) + 1) if unit == "characters" else _words(text)
+    last = len(text.rstrip())
     ends = [
         [match.end() for match in pattern.finditer(text)]
         for pattern in (_PARAGRAPH, _LINE, _SENTENCE, _SPACE)
     ]
     found: list[tuple[int, int]] = []
     start = _forward(text, 0)
-    while start < len(text):
+    while start < last:
         first = bisect_left(units, start)
         if first + size >= len(units) - 1:
-            end = len(text)
-        else:
-            most = units[first + size]
-            end = _last(ends, units[first + size // 2], most) or _whole_letter(text, most, start)
-        stop = len(text[start:end].rstrip()) + start
-        found.append((start, stop))
-        if end >= len(text) or not text[end:].strip():
+            found.append((start, last))
             break
+        half, most = units[first + size // 2], units[first + size]
+        end = _last(ends, half, most) or _whole_letter(text, most, half)
+        found.append((start, start + len(text[start:end].rstrip())))
         following = _next(text, units, ends, end, overlap)
         start = following if following > start else _forward(text, end)
     return found
@@ -172,18 +170,18 @@ def _words(text: str) -> list[int]:
     """Where each word begins, and the end of the text."""
     begins: list[int] = []
     for match in _WORD.finditer(text):
-        before = False
+        ended = True  # the word before this place
         for place in range(match.start(), match.end()):
-            mark = unicodedata.category(text[place])[0] == "M"
-            alone = (
-                ord(text[place]) >= _UNSPACED_FROM
-                and text[place].isalnum()
-                and not 0xAC00 <= ord(text[place]) <= 0xD7A3
-            )
-            if not mark and (place == match.start() or alone or before):
+            alone = _unspaced(text[place])
+            if place == match.start() or alone or (ended and text[place].isalnum()):
                 begins.append(place)
-            before = alone if not mark else before
+                ended = alone
     return [*begins, len(text)]
+
+
+def _unspaced(sign: str) -> bool:
+    """Whether it is a letter of a script without spaces; Korean has some."""
+    return ord(sign) >= _UNSPACED_FROM and sign.isalnum() and not "\uac00" <= sign <= "\ud7a3"
 
 
 def _last(ends: list[list[int]], low: int, high: int) -> int | None:
@@ -195,7 +193,7 @@ def _last(ends: list[list[int]], low: int, high: int) -> int | None:
     return None
 
 
-def _next(text: str, units: list[int], ends: list[list[int]], end: int, overlap: int) -> int:
+def _next(text: str, units: Sequence[int], ends: list[list[int]], end: int, overlap: int) -> int:
     """Where the chunk after one that ends at `end` begins."""
     if overlap:
         low = units[max(bisect_left(units, end) - overlap, 0)]
@@ -203,8 +201,8 @@ def _next(text: str, units: list[int], ends: list[list[int]], end: int, overlap:
             at = bisect_left(places, low)
             if at < len(places) and places[at] < end:
                 return _forward(text, places[at])
-        if not any(map(str.isspace, text[low:end])):  # one long word, or a script without spaces
-            return _whole_letter(text, low, 0)
+        if not _joined(text[low - 1], text[low]):  # inside one long word, or in a script without spaces
+            return _forward(text, low)
     return _forward(text, end)
 
 
@@ -214,12 +212,12 @@ def _forward(text: str, place: int) -> int:
     return place
 
 
-def _whole_letter(text: str, place: int, start: int) -> int:
-    """`place`, or a little before it, so that no mark or joiner is cut off its letter."""
+def _whole_letter(text: str, place: int, low: int) -> int:
+    """`place`, or the nearest one before it and behind `low`, so that no mark or joiner is cut off its letter."""
     at = place
-    while start < at < len(text) and place - at < 16 and _joined(text[at - 1], text[at]):
+    while at > low and _joined(text[at - 1], text[at]):
         at -= 1
-    return at if start < at and place - at < 16 else place
+    return at if at > low else place
 
 
 def _joined(before: str, sign: str) -> bool:

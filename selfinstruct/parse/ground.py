@@ -55,15 +55,19 @@ def located(quote: str, passage: str) -> tuple[int, int] | None:
 
 def copied(answer: str, passage: str) -> int:
     """The longest run of words of the answer that stands in the passage in the same order."""
-    ours, theirs = words(answer), words(passage)
+    signs: dict[str, str] = {}  # one sign a word, so that runs of words are pieces of text
+    ours, theirs = (
+        "".join(signs.setdefault(word, chr(len(signs) + _PRIVATE)) for word in words(text))
+        for text in (answer, passage)
+    )
     longest = 0
-    while longest < len(ours) and _runs(ours, longest + 1) & _runs(theirs, longest + 1):
-        longest += 1
+    for start in range(len(ours)):
+        while start + longest < len(ours) and ours[start : start + longest + 1] in theirs:
+            longest += 1
     return longest
 
 
-def _runs(tokens: list[str], length: int) -> set[tuple[str, ...]]:
-    return {tuple(tokens[at : at + length]) for at in range(len(tokens) - length + 1)}
+_PRIVATE = 0xE000  # from here on there is no surrogate
 
 
 _TEXT = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_a_loop_ends() -> None:
 def test_a_program_that_fills_its_folder_leaves_nothing(
     seconds: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     run("for n in range(50): open(str(n), 'w').write('x')\n", seconds=seconds)
     assert list(tmp_path.iterdir()) == []
 

@@ -128,7 +128,7 @@ def test_any_integer_comes_back(value: int, form: str) -> None:
 
 @given(st.decimals(min_value=-(10**9), max_value=10**9, places=3))
 def test_any_decimal_comes_back(value: object) -> None:
-    assert number(f"So the answer is {value:,} kg.").value == Fraction(str(value))  # type: ignore[str-bytes-safe]
+    assert number(f"So the answer is {value:,} kg.").value == Fraction(str(value))
 
 
 @given(st.text())
