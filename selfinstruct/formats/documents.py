@@ -136,8 +136,9 @@ def chunks(text: str, size: int, overlap: int, unit: Unit = "characters") -> lis
     """Where the chunks of a text begin and end, in characters: together they cover all of it but white space.
 
     A chunk has `size` units at most and, but for the last one, more than half of that. It ends where a paragraph, a
-    line, a sentence or a word ends, the first of these that there is in its second half, and never between a letter and
-    its marks. The next one begins up to `overlap` units earlier, where a sentence or a word begins.
+    line, a sentence or a word ends, the first of these that there is in its second half; behind a heading only where
+    nothing else ends, and between a letter and its marks never. The next one begins up to `overlap` units earlier,
+    where a sentence or a word begins.
 
     Args:
         text: the document.
@@ -147,10 +148,8 @@ def chunks(text: str, size: int, overlap: int, unit: Unit = "characters") -> lis
     """
     units = range(len(text) + 1) if unit == "characters" else _words(text)
     last = len(text.rstrip())
-    ends = [
-        [match.end() for match in pattern.finditer(text)]
-        for pattern in (_PARAGRAPH, _LINE, _SENTENCE, _SPACE)
-    ]
+    ends = [[match.end() for match in _PARAGRAPH.finditer(text) if not _heading(text, match.start())]]
+    ends += [[match.end() for match in pattern.finditer(text)] for pattern in (_LINE, _SENTENCE, _SPACE)]
     found: list[tuple[int, int]] = []
     start = _forward(text, 0)
     while start < last:
@@ -164,6 +163,11 @@ def chunks(text: str, size: int, overlap: int, unit: Unit = "characters") -> lis
         following = _next(text, units, ends, end, overlap)
         start = following if following > start else _forward(text, end)
     return found
+
+
+def _heading(text: str, end: int) -> bool:
+    """Whether the line that ends there is a heading of Markdown, which belongs to what follows."""
+    return text.startswith("#", text.rfind("\n", 0, end) + 1)
 
 
 def _words(text: str) -> list[int]:

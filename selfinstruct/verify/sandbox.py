@@ -102,7 +102,12 @@ def require() -> None:
 
 @cache
 def guards() -> Guards:
-    """Tried out, once a process."""
+    """Tried out, once a process. Raises ConfigError where not even an empty program runs to its end."""
+    empty = run("")
+    if empty.outcome != "passed":
+        raise ConfigError(
+            f"the sandbox runs nothing here: {empty.outcome} {empty.detail}", "see whether memory is short"
+        )
     tries = {
         "network": "import socket\nsocket.socket()",
         "processes": "import os\nif not os.fork():\n    os._exit(0)",

@@ -79,6 +79,10 @@ def cut(text: str, size: int, overlap: int = 0, unit: Unit = "characters") -> li
 
 def test_it_is_cut_at_the_best_place_in_the_second_half() -> None:
     assert cut("One two three.\n\nFour five six seven.", 24) == ["One two three.", "Four five six seven."]
+    assert cut("One two three.\n\n## Four\n\nFive six seven.", 26) == [
+        "One two three.",
+        "## Four\n\nFive six seven.",
+    ]
     assert cut("- one two three\n- four five six", 24) == ["- one two three", "- four five six"]
     assert cut("Aaa bbb ccc ddd. Eee fff ggg", 24) == ["Aaa bbb ccc ddd.", "Eee fff ggg"]
     assert cut("aaa bbb ccc ddd eee", 10) == ["aaa bbb", "ccc ddd", "eee"]

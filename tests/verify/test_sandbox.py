@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from selfinstruct.errors import ParseError
+from selfinstruct.errors import ConfigError, ParseError
 from selfinstruct.verify import sandbox
 from selfinstruct.verify.code import code, with_check, with_tests
 from selfinstruct.verify.sandbox import Guards, guards, run
@@ -88,13 +88,18 @@ def test_there_is_no_way_out_where_all_guards_are(way: str) -> None:
 
 
 def test_the_guards_can_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the jail's guards the probes see that."""
-    guards.cache_clear()
-    monkeypatch.setattr(sandbox, "run", lambda program, **_: sandbox.Ran("passed"))
-    try:
-        assert guards() == Guards(network=False, processes=False, files=False)
-    finally:
+    """Without the jail's guards the probes see that, and that nothing runs at all."""
+    for outcome in ("passed", "failed"):
         guards.cache_clear()
+        monkeypatch.setattr(sandbox, "run", lambda program, outcome=outcome, **_: sandbox.Ran(outcome))
+        try:
+            if outcome == "passed":
+                assert guards() == Guards(network=False, processes=False, files=False)
+            else:
+                with pytest.raises(ConfigError, match="the sandbox runs nothing here"):
+                    guards()
+        finally:
+            guards.cache_clear()
 
 
 BLOCKS = "Here is how:\n```bash\npip install x\n```\n```python\nprint(1)\n```\n```python\ndef f():\n    return 2\n```\n"
