@@ -22,7 +22,7 @@ from selfinstruct.steps.read import read
 from selfinstruct.steps.read_documents import read_documents
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
-from selfinstruct.steps.sft import sft
+from selfinstruct.steps.student import dpo, sft
 from selfinstruct.steps.write import write
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "best_of",
     "chunk",
     "cot_self_instruct",
+    "dpo",
     "echo",
     "evaluate",
     "ground",

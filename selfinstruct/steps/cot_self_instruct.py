@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any, Literal
 
+from selfinstruct import growth as growing
 from selfinstruct import verify
 from selfinstruct.errors import DataError, ParseError, TeacherError
+from selfinstruct.growth import Dollars, Growth, Rate
 from selfinstruct.heuristics import instruction_fault
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import (
@@ -49,10 +50,18 @@ def _frame(place: Place, kind: Kind, answers: Answers, language: str, examples: 
 
 
 def _check(
-    place: Place, *, kind: Kind, answers: Answers, language: str, examples: int, threshold: float, **_: Any
+    place: Place,
+    *,
+    kind: Kind,
+    answers: Answers,
+    language: str,
+    examples: int,
+    threshold: float,
+    max_cost_per_kept: float | None,
+    **_: Any,
 ) -> None:
     NoveltyIndex(threshold)
-    place.role("teacher")
+    growing.check(place, max_cost_per_kept)
     _frame(place, kind, answers, language, examples)
 
 
@@ -104,6 +113,8 @@ async def cot_self_instruct(
     temperature: float | None = 0.7,
     max_tokens: Count | None = 4096,
     patience: Count = 50,
+    min_accept_rate: Rate | None = None,
+    max_cost_per_kept: Dollars | None = None,
     window: Count = 64,
 ) -> Samples:
     """Have the teacher reason about a few seed tasks, plan, and write a new one; yields `n` that wait for an answer.
@@ -127,6 +138,8 @@ async def cot_self_instruct(
         temperature: sampling temperature; null leaves it to the provider
         max_tokens: the longest completion, reasoning included
         patience: stop when this many calls in a row bring nothing new
+        min_accept_rate: stop when over 50 calls less than this share of the tasks written is kept
+        max_cost_per_kept: stop when over 50 calls a kept task costs more dollars than this
         window: calls worked on at a time
     """
     seeds = [sample async for sample in samples]
@@ -136,7 +149,14 @@ async def cot_self_instruct(
     for seed in seeds:
         index.add(seed.instruction, seed.id)
         run.drop(seed, "seed_task")
-    asked = answered = kept = barren = 0
+    growth = Growth(
+        run,
+        n,
+        a_call=1,
+        patience=patience,
+        min_accept_rate=min_accept_rate,
+        max_cost_per_kept=max_cost_per_kept,
+    )
 
     async def ask(draw: int) -> tuple[list[Sample], Completion]:
         shown = run.rng("examples", draw).sample(seeds, examples)
@@ -149,56 +169,47 @@ async def cot_self_instruct(
         )
         return shown, await run.generate(prompt, draw=draw, temperature=temperature, max_tokens=max_tokens)
 
-    def draws() -> Iterator[int]:
-        """The next calls, until those in flight can be expected to bring what is missing."""
-        nonlocal asked
-        while barren < patience and kept + (asked - answered) * (kept + 1) / (answered + 1) < n:
-            asked += 1
-            yield asked - 1
+    def taken(shown: list[Sample], completion: Completion) -> Sample | None:
+        """The new row, or None where it is dropped."""
+        try:
+            task, answer = planned(usable(completion), verifiable=verifiable)
+        except ParseError as error:
+            text = error.text or completion.text
+            run.drop(text, error.reason, detail=error.detail, request=completion.key)
+            return None
+        meta = {"recipe": "cot_self_instruct", **({"answer": answer} if verifiable else {})}
+        sample = run.trace(Sample.of(task, meta=meta, parents=[seed.id for seed in shown]), completion)
+        if growth.full:
+            run.drop(sample, "surplus", rule="n", threshold=n)
+            return None
+        if paper:
+            return sample
+        fault = instruction_fault(task) or (_unreadable(answers, answer) if verifiable else None)
+        if fault is not None:
+            run.drop(sample, fault)
+            return None
+        match = index.add_if_new(task, sample.id)
+        if match is not None:
+            similar = {"similar_to": match.id, "similar": match.text}
+            run.drop(sample, "not_novel", rule="rouge_l", value=match.score, threshold=threshold, **similar)
+            return None
+        return sample
 
-    while kept < n and barren < patience:
-        async for shown, completion in run.map(ask, draws(), window=window):
-            answered += 1
-            barren += 1
+    while growth.open:
+        async for shown, completion in run.map(ask, growth.draws(), window=window):
             run.made()
-            try:
-                task, answer = planned(usable(completion), verifiable=verifiable)
-            except ParseError as error:
-                run.drop(
-                    error.text or completion.text, error.reason, detail=error.detail, request=completion.key
-                )
-                continue
-            meta = {"recipe": "cot_self_instruct", **({"answer": answer} if verifiable else {})}
-            sample = run.trace(Sample.of(task, meta=meta, parents=[seed.id for seed in shown]), completion)
-            if kept >= n:
-                run.drop(sample, "surplus", rule="n", threshold=n)
-                continue
-            if not paper:
-                fault = instruction_fault(task)
-                if fault is None and verifiable:
-                    fault = _unreadable(answers, answer)
-                if fault is not None:
-                    run.drop(sample, fault)
-                    continue
-                match = index.add_if_new(task, sample.id)
-                if match is not None:
-                    similar = {"similar_to": match.id, "similar": match.text}
-                    run.drop(
-                        sample, "not_novel", rule="rouge_l", value=match.score, threshold=threshold, **similar
-                    )
-                    continue
-            kept += 1
-            barren = 0
-            yield sample
-            run.progress(kept, n)
-    run.note(fidelity=fidelity, **({} if paper else {"threshold": threshold, "tokens": "words"}))
-    if not kept:
+            wanted = not growth.full
+            row = taken(shown, completion)
+            if row is not None:
+                yield row
+            growth.answered(completion, made=int(wanted), kept=int(row is not None))
+    compared = {} if paper else {"threshold": threshold, "tokens": "words"}
+    run.note(fidelity=fidelity, **compared, **growth.facts())
+    if not growth.kept:
         raise TeacherError(
-            f"{answered} completions of {run.teacher().model} brought not one task that could be kept",
+            f"{growth.calls} completions of {run.teacher().model} brought not one task that could be kept",
             "`selfinstruct show` counts the reasons, `selfinstruct look` shows a completion",
         )
-    if kept < n:
-        run.note(warning=f"stopped at {kept} of {n} tasks: {patience} calls in a row brought nothing new")
 
 
 def _enough(seeds: int, examples: int) -> None:
