@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from selfinstruct.errors import ParseError
@@ -30,9 +29,9 @@ def code(text: str) -> str:
 
 def with_tests(answer: str, tests: str) -> str:
     """The answer's code, then the row's tests. `response` is the whole answer, for tests that look at it."""
-    return f"{code(answer)}\nresponse = {json.dumps(answer)}\n{tests}\n"
+    return f"{code(answer)}\nresponse = {answer!r}\n{tests}\n"
 
 
 def with_check(answer: str, check: str) -> str:
     """One check of the row, a function `evaluate(response)`, and what it must say of the answer."""
-    return f"{check}\nassert evaluate({json.dumps(answer)}), 'evaluate: no'\n"
+    return f"{check}\nassert evaluate({answer!r}), 'evaluate: no'\n"

@@ -129,6 +129,10 @@ def test_code_is_run_with_its_tests() -> None:
     assert run(with_tests(answer, "assert double(4) == 8")).outcome == "passed"
     assert run(with_tests(answer, "assert double(4) == 9")).outcome == "failed"
     assert run(with_tests(answer, "assert 'doubles' in response")).outcome == "passed"
+    emoji = "x = 1  # 😀 '\""
+    assert (
+        run(with_tests(emoji, "assert response.index('😀') == 9 and len(response) == 13")).outcome == "passed"
+    )
 
 
 def test_a_check_says_yes_or_no() -> None:
