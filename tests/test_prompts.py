@@ -18,9 +18,28 @@ from selfinstruct.prompts import SHIPPED, Prompts
 from selfinstruct.sample import Message
 
 EXAMPLES = [Task("Add the numbers.", "1 2", "3"), Task("Name a colour.", "", "Red")]
+TOGETHER = {"fence": "f00f", "conversation": [Message("user", "Hi")], "texts": ["Hello", "Bye"]}
 SLOTS: dict[str, dict[str, Any]] = {
     "alpaca/blocks": {"examples": EXAMPLES, "total": 20, "language": "English"},
     "alpaca/json": {"examples": EXAMPLES, "total": 20, "language": "English"},
+    **{
+        f"evol/{name}": {
+            "operator": operator,
+            "format": "XML",
+            "fence": "f00f",
+            "conversation": "user: Hi",
+            "prompt": "Name a fish.",
+        }
+        for name, operator in (
+            ("breadth", "breadth"),
+            ("code", "rarer"),
+            ("depth", "reasoning"),
+            ("input", "input"),
+            ("math", "harder"),
+        )
+    },
+    "evol/equal": {"fence": "f00f", "first": "Name a fish.", "second": "Name two.", "as_json": True},
+    "evol/quality": {"operator": "details", "fence": "f00f", "prompt": "user: Hi", "response": "Hello"},
     "judge/accuracy": {
         "aspect": "accuracy",
         "low": "0",
@@ -50,6 +69,11 @@ SLOTS: dict[str, dict[str, Any]] = {
         "fence": "f00f",
         "examples": ["Write a poem.", "Write a letter."],
     },
+    "answers/principled": {"principle": "honesty", "question": "Hi"},
+    "ultrafeedback/aspect": {"aspect": "helpfulness", **TOGETHER},
+    "rank/answers": TOGETHER,
+    "rank/prompts": TOGETHER,
+    "pairwise/better": {**TOGETHER, "aspect": "quality", "first": "Hello", "second": "Bye"},
 }
 
 
@@ -176,9 +200,8 @@ def test_an_unknown_prompt_names_the_nearest() -> None:
     assert error.hint.startswith("did you mean `judge/accuracy`?")
 
 
-# where the text of a row stands, in prompts that are not made of Alpaca's tasks
+# where the text of a row stands, in prompts whose slots have other names
 ROW_TEXT: dict[str, Callable[[str], dict[str, Any]]] = {
-    "judge/accuracy": lambda text: {"response": text},
     "ground/pairs": lambda text: {"passage": text},
     "best_of/final": lambda text: {"task": text},
     "cot_self_instruct/verifiable": lambda text: {"examples": [text]},
@@ -207,9 +230,16 @@ def test_text_in_a_slot_stays_text(name: str, payload: str) -> None:
     """Braces, templates and role marks in a row's text come out as they are, in the message where they were put."""
     plain = Prompts().render(name, **SLOTS[name])
     slots = dict(SLOTS[name])
+    slot = next((each for each in ("response", "prompt", "second") if each in slots), None)
     if name in ROW_TEXT:
         slots |= ROW_TEXT[name](payload)
         expected = payload.strip()
+    elif slot is not None:
+        slots[slot] = payload
+        expected = payload
+    elif "fence" in slots or name == "answers/principled":
+        slots |= {"question": f"> {payload} <", "texts": [payload, "Bye"], "first": payload}
+        expected = payload
     else:
         slots["examples"] = [Task("Add.", payload, "3"), *EXAMPLES[1:]]
         expected = payload if name == "alpaca/blocks" else json_text(payload)

@@ -1,10 +1,13 @@
 """The steps. Importing this package fills the registry; each name here makes a `Step` from its options."""
 
 from selfinstruct.steps.alpaca import alpaca
+from selfinstruct.steps.answers import answers
 from selfinstruct.steps.best_of import best_of
 from selfinstruct.steps.chunk import chunk
 from selfinstruct.steps.cot_self_instruct import cot_self_instruct
 from selfinstruct.steps.evaluate import evaluate
+from selfinstruct.steps.evol import evol
+from selfinstruct.steps.evol_quality import evol_quality
 from selfinstruct.steps.filters import (
     answered,
     echo,
@@ -18,27 +21,37 @@ from selfinstruct.steps.filters import (
 from selfinstruct.steps.ground import ground
 from selfinstruct.steps.judge import judge
 from selfinstruct.steps.novelty import novelty
+from selfinstruct.steps.pairs import pairs
+from selfinstruct.steps.pairwise import pairwise
+from selfinstruct.steps.rank import rank
 from selfinstruct.steps.read import read
 from selfinstruct.steps.read_documents import read_documents
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.student import dpo, sft
+from selfinstruct.steps.ultrafeedback import ultrafeedback
 from selfinstruct.steps.write import write
 
 __all__ = [
     "alpaca",
     "answered",
+    "answers",
     "best_of",
     "chunk",
     "cot_self_instruct",
     "dpo",
     "echo",
     "evaluate",
+    "evol",
+    "evol_quality",
     "ground",
     "heuristics",
     "judge",
     "novelty",
+    "pairs",
+    "pairwise",
     "placeholder",
+    "rank",
     "read",
     "read_documents",
     "refusal",
@@ -46,6 +59,7 @@ __all__ = [
     "respond",
     "select",
     "sft",
+    "ultrafeedback",
     "urls",
     "words",
     "write",
