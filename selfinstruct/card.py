@@ -69,7 +69,7 @@ def render(
       language: Language codes; the block has none when it is empty.
     """
     steps = [row for row in funnel.steps if row.done]
-    sources = [row.facts for row in steps if row.name == "read"]
+    sources = [row.facts for row in steps if row.name in ("read", "read_documents")]
     chosen, why = (license, "as set by the makers of this set") if license else strictest(sources)
     title = " ".join((name or funnel.pipeline or "instruction set").split())
     parts = [

@@ -2,6 +2,9 @@
 
 from selfinstruct.steps.alpaca import alpaca
 from selfinstruct.steps.answers import answers
+from selfinstruct.steps.best_of import best_of
+from selfinstruct.steps.chunk import chunk
+from selfinstruct.steps.cot_self_instruct import cot_self_instruct
 from selfinstruct.steps.evaluate import evaluate
 from selfinstruct.steps.evol import evol
 from selfinstruct.steps.evol_quality import evol_quality
@@ -15,6 +18,7 @@ from selfinstruct.steps.filters import (
     urls,
     words,
 )
+from selfinstruct.steps.ground import ground
 from selfinstruct.steps.judge import judge
 from selfinstruct.steps.mix import mix
 from selfinstruct.steps.novelty import novelty
@@ -22,6 +26,7 @@ from selfinstruct.steps.pairs import pairs
 from selfinstruct.steps.pairwise import pairwise
 from selfinstruct.steps.rank import rank
 from selfinstruct.steps.read import read
+from selfinstruct.steps.read_documents import read_documents
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.student import dpo, sft
@@ -32,11 +37,15 @@ __all__ = [
     "alpaca",
     "answered",
     "answers",
+    "best_of",
+    "chunk",
+    "cot_self_instruct",
     "dpo",
     "echo",
     "evaluate",
     "evol",
     "evol_quality",
+    "ground",
     "heuristics",
     "judge",
     "mix",
@@ -46,6 +55,7 @@ __all__ = [
     "placeholder",
     "rank",
     "read",
+    "read_documents",
     "refusal",
     "repetition",
     "respond",

@@ -15,7 +15,15 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
-from selfinstruct.teachers.offline import alpaca, evol, judge, preference
+from selfinstruct.teachers.offline import (
+    alpaca,
+    cot_self_instruct,
+    evol,
+    ground,
+    judge,
+    preference,
+    reasoning,
+)
 from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, solve, tasks
 from selfinstruct.teachers.offline.family import Family, Task
 from selfinstruct.teachers.offline.part import Asked, Part, Writer
@@ -35,6 +43,9 @@ _PARTS: tuple[Part, ...] = (
     preference.compared,
     preference.ranked,
     alpaca.as_json,
+    ground.pairs,
+    cot_self_instruct.planned,
+    reasoning.reasoned,
 )
 
 
