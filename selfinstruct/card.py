@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from selfinstruct.budget import NANO
+from selfinstruct.formats import WRITERS
 from selfinstruct.funnel import Funnel, StepRow
 from selfinstruct.sample import Sample
 
@@ -52,7 +53,7 @@ def render(
     funnel: Funnel,
     rows: Sequence[Sample],
     *,
-    files: Sequence[str],
+    formats: Sequence[str],
     name: str | None = None,
     license: str | None = None,
     language: Sequence[str] = (),
@@ -62,19 +63,19 @@ def render(
     Args:
       funnel: What the steps before the export did.
       rows: The rows that are exported, at least one.
-      files: Names of the data files in the folder.
+      formats: Names of the formats in the folder, as WRITERS has them.
       name: The title; the pipeline's name by default.
       license: Overrides the licence that the sources' licences give.
       language: Language codes; the block has none when it is empty.
     """
     steps = [row for row in funnel.steps if row.done]
-    sources = [row.facts for row in steps if row.name == "read"]
+    sources = [row.facts for row in steps if row.name in ("read", "read_documents")]
     chosen, why = (license, "as set by the makers of this set") if license else strictest(sources)
     title = " ".join((name or funnel.pipeline or "instruction set").split())
     parts = [
-        _block(title, chosen, language, rows, files),
+        _block(title, chosen, language, rows, formats),
         f"# {_line(title)}",
-        _what(rows, files),
+        _what(rows, formats),
         _section("Made by", _teachers(funnel)),
         _section("Recipe", _recipe(steps, funnel)),
         _section("From candidates to rows", _funnel(steps, len(rows))),
@@ -110,11 +111,11 @@ def strictest(sources: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
 
 
 def _block(
-    title: str, license: str, language: Sequence[str], rows: Sequence[Sample], files: Sequence[str]
+    title: str, license: str, language: Sequence[str], rows: Sequence[Sample], formats: Sequence[str]
 ) -> str:
     """The metadata that the Hub and `load_dataset(folder)` read."""
     # Several files hold the same rows, so exactly one is the data set: the one that holds the most.
-    main = max(files, key=("alpaca.json", "messages.jsonl", "train.parquet").index)
+    main = WRITERS[max(formats, key=list(WRITERS).index)].file
     block: dict[str, Any] = {"pretty_name": title, "license": license}
     if language:
         block["language"] = list(language)
@@ -127,19 +128,14 @@ def _block(
     return "---\n" + yaml.safe_dump(block, sort_keys=False, allow_unicode=True) + "---"
 
 
-def _what(rows: Sequence[Sample], files: Sequence[str]) -> str:
+def _what(rows: Sequence[Sample], formats: Sequence[str]) -> str:
     with_input = sum(bool(row.input) for row in rows)
     turns = sum(message.role == "assistant" for row in rows for message in row.messages)
     count = f"{len(rows):,} {_many('row', len(rows))}"
     text = f"{count} for instruction tuning, {with_input:,} of them with an input"
     if turns > len(rows):
         text += f", {turns:,} answers in all"
-    contents = {
-        "alpaca.json": "the columns `instruction`, `input`, `output`, as one JSON array",
-        "messages.jsonl": "one chat per line, for TRL and chat APIs",
-        "train.parquet": "both views, and the scores, parents and origin of each row",
-    }
-    listing = "\n".join(f"- `{file}`: {contents[file]}" for file in files)
+    listing = "\n".join(f"- `{WRITERS[each].file}`: {WRITERS[each].about}" for each in formats)
     return f"{text}.\n\n{listing}"
 
 
@@ -162,7 +158,7 @@ def _recipe(steps: Sequence[StepRow], funnel: Funnel) -> str:
         recipe.append({row.name: options} if options else row.name)
     head = {**funnel.models, **({"seed": funnel.seed} if funnel.seed else {})}
     text = yaml.safe_dump({**head, "steps": recipe}, sort_keys=False, allow_unicode=True, width=100)
-    said = [_alike(row) for row in steps]
+    said = [*map(_alike, steps), *(str(row.facts["card"]) for row in steps if "card" in row.facts)]
     return "\n\n".join([_fenced(text.rstrip("\n"), "yaml"), *filter(None, said)])
 
 
@@ -235,6 +231,8 @@ def _example(row: Sample) -> str:
     shown = {"instruction": row.instruction, "input": row.input, "output": row.output}
     if len(row.messages) > 2 or row.messages[0].role != "user":
         shown = {f"{place} {each.role}": each.content for place, each in enumerate(row.messages, 1)}
+    if row.rejected is not None:
+        shown["rejected"] = row.rejected
     return json.dumps({key: _clip(text) for key, text in shown.items()}, indent=2, ensure_ascii=False)
 
 

@@ -15,7 +15,7 @@ ROOT = Path(selfinstruct.__file__).parent
 FLOORS = (
     "errors text",
     "sample",
-    "teachers prompts heuristics coverage novelty formats",
+    "teachers prompts heuristics coverage novelty formats verify",
     "parse pricing",
     "store limits budget",
     "funnel tally batching",

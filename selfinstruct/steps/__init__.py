@@ -1,9 +1,15 @@
 """The steps. Importing this package fills the registry; each name here makes a `Step` from its options."""
 
 from selfinstruct.steps.alpaca import alpaca
+from selfinstruct.steps.answers import answers
 from selfinstruct.steps.baize import baize
+from selfinstruct.steps.best_of import best_of
+from selfinstruct.steps.chunk import chunk
+from selfinstruct.steps.cot_self_instruct import cot_self_instruct
 from selfinstruct.steps.disclaimer import disclaimer
 from selfinstruct.steps.evaluate import evaluate
+from selfinstruct.steps.evol import evol
+from selfinstruct.steps.evol_quality import evol_quality
 from selfinstruct.steps.filters import (
     answered,
     echo,
@@ -14,38 +20,58 @@ from selfinstruct.steps.filters import (
     urls,
     words,
 )
+from selfinstruct.steps.ground import ground
 from selfinstruct.steps.judge import judge
+from selfinstruct.steps.mix import mix
 from selfinstruct.steps.novelty import novelty
 from selfinstruct.steps.openings import openings
 from selfinstruct.steps.orca import orca
+from selfinstruct.steps.pairs import pairs
+from selfinstruct.steps.pairwise import pairwise
+from selfinstruct.steps.rank import rank
 from selfinstruct.steps.read import read
+from selfinstruct.steps.read_documents import read_documents
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.student import dpo, sft
 from selfinstruct.steps.ultrachat import ultrachat
+from selfinstruct.steps.ultrafeedback import ultrafeedback
 from selfinstruct.steps.write import write
 
 __all__ = [
     "alpaca",
     "answered",
+    "answers",
     "baize",
+    "best_of",
+    "chunk",
+    "cot_self_instruct",
     "disclaimer",
     "dpo",
     "echo",
     "evaluate",
+    "evol",
+    "evol_quality",
+    "ground",
     "heuristics",
     "judge",
+    "mix",
     "novelty",
     "openings",
     "orca",
+    "pairs",
+    "pairwise",
     "placeholder",
+    "rank",
     "read",
+    "read_documents",
     "refusal",
     "repetition",
     "respond",
     "select",
     "sft",
     "ultrachat",
+    "ultrafeedback",
     "urls",
     "words",
     "write",
