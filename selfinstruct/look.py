@@ -15,7 +15,7 @@ from selfinstruct.budget import dollars
 from selfinstruct.errors import ConfigError
 from selfinstruct.sample import Sample
 from selfinstruct.screen import Pairs, clock, many, safe
-from selfinstruct.store import Store
+from selfinstruct.store import Filed, Store
 
 
 def sight(store: Store, n: int, row: int, *, dropped: bool = False) -> RenderableType:
@@ -79,18 +79,16 @@ def _requests(store: Store, requests: Mapping[str, Any]) -> Iterator[RenderableT
         keys = found if isinstance(found, list) else [found]
         shown: set[str] = set()  # of several requests, each repeats what the ones before it said
         for number, key in enumerate(map(str, keys), start=1):
-            of = f"request {number} of {len(keys)}" if len(keys) > 1 else "request"
-            if store.request(key) is None or store.get(key) is None:
+            asked, filed = store.request(key), store.get(key)
+            if asked is None or filed is None:
                 yield Text(safe(f"{step}: request {key} is not in this run"), style="yellow")
-            else:
-                yield Rule(Text(safe(f"{of} of {step}" if step else of)))
-                yield from _request(store, key, shown)
+                continue
+            of = f"request {number} of {len(keys)}" if len(keys) > 1 else "request"
+            yield Rule(Text(safe(f"{of} of {step}" if step else of)))
+            yield from _request(asked, filed, shown)
 
 
-def _request(store: Store, key: str, shown: set[str]) -> Iterator[RenderableType]:
-    asked, filed = store.request(key), store.get(key)
-    assert asked is not None
-    assert filed is not None
+def _request(asked: Mapping[str, Any], filed: Filed, shown: set[str]) -> Iterator[RenderableType]:
     settings: dict[str, Any] = {"model": asked["model"], "draw": asked["draw"], **asked["params"]}
     yield Text(safe(", ".join(f"{name}: {value}" for name, value in settings.items())), style="dim")
     fresh = [(role, content) for role, content in asked["messages"] if content not in shown]
