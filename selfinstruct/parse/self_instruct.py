@@ -84,7 +84,8 @@ def listed(text: str) -> list[str | ParseError]:
 # Step 2: classification or not
 
 _YES_NO = re.compile(
-    r"\s*+[*_`\"'(\[]{0,3}(?:(?:is it classification|answer|verdict)\W{1,6})?(yes|no)(?=\W{0,9}\Z|[*_`\"')\]]{0,3}\s*[.,;:!\n–—-])",
+    r"[\W_]{0,9}(?:(?:is it classification|answer|verdict)[\W_]{1,6})?(yes|no)"
+    r"(?=[\W_]{0,9}\Z|[\W_]{0,3}[.,;:!\n–—])",  # "No idea" and "no-one" are no verdicts
     re.IGNORECASE,
 )
 
@@ -113,7 +114,8 @@ _HEAD = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _CLASS = re.compile(
-    rf"^[ \t]*+(?:#{{1,4}}[ \t]++)?(?:\*\*)?Class label(?:[ \t]*+\d{{1,2}})?{_BOLD}", re.MULTILINE | re.IGNORECASE
+    rf"^[ \t]*+(?:#{{1,4}}[ \t]++)?(?:\*\*)?Class label(?:[ \t]*+\d{{1,2}})?{_BOLD}",
+    re.MULTILINE | re.IGNORECASE,
 )
 _INPUT = re.compile(rf"(?:\*\*)?Input(?:[ \t]*+\d{{1,2}})?{_BOLD}", re.IGNORECASE)
 
@@ -207,21 +209,20 @@ def labelled_paper(text: str, *, cut: bool) -> list[Instance | ParseError]:
     return _whole(found, text, cut=cut)
 
 
-def _whole(
-    found: Sequence[Instance | ParseError], text: str, *, cut: bool
-) -> list[Instance | ParseError]:
+def _whole(found: Sequence[Instance | ParseError], text: str, *, cut: bool) -> list[Instance | ParseError]:
     """With the last one a fragment where the completion was cut, and a ParseError where there is none at all."""
     if not found:
         return [ParseError("truncated" if cut else "no_instance", text.strip()[:80])]
     last = found[-1]
     if cut and isinstance(last, Instance):
-        return [*found[:-1], ParseError("truncated", "the completion ended inside this instance", "\n".join(last))]
+        return [
+            *found[:-1],
+            ParseError("truncated", "the completion ended inside this instance", "\n".join(last)),
+        ]
     return list(found)
 
 
-def instance_faults(
-    instances: Sequence[Instance], *, contradictory_labels: bool = False
-) -> list[str | None]:
+def instance_faults(instances: Sequence[Instance], *, contradictory_labels: bool = False) -> list[str | None]:
     """Why each instance of one task is not used, or None; the published rules in their order.
 
     Alone: `echo` (input and output are the same), `empty_output`, `open_end` (input or output ends with a colon). Then

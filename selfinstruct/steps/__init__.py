@@ -1,6 +1,7 @@
 """The steps. Importing this package fills the registry; each name here makes a `Step` from its options."""
 
 from selfinstruct.steps.alpaca import alpaca
+from selfinstruct.steps.classify import classify
 from selfinstruct.steps.evaluate import evaluate
 from selfinstruct.steps.filters import (
     answered,
@@ -12,20 +13,24 @@ from selfinstruct.steps.filters import (
     urls,
     words,
 )
+from selfinstruct.steps.instances import instances
 from selfinstruct.steps.judge import judge
 from selfinstruct.steps.novelty import novelty
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
+from selfinstruct.steps.self_instruct import self_instruct
 from selfinstruct.steps.sft import sft
 from selfinstruct.steps.write import write
 
 __all__ = [
     "alpaca",
     "answered",
+    "classify",
     "echo",
     "evaluate",
     "heuristics",
+    "instances",
     "judge",
     "novelty",
     "placeholder",
@@ -34,6 +39,7 @@ __all__ = [
     "repetition",
     "respond",
     "select",
+    "self_instruct",
     "sft",
     "urls",
     "words",

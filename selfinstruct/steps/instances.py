@@ -68,9 +68,7 @@ def _check(place: Place, *, by: RoleName, fidelity: Fidelity, most: int, **_: An
         _prompt(place, "", "", classification=kind, as_json=as_json, most=most)
 
 
-def _forecast(
-    outlook: Outlook, *, by: RoleName, fidelity: Fidelity, most: int, **_: Any
-) -> Estimate:
+def _forecast(outlook: Outlook, *, by: RoleName, fidelity: Fidelity, most: int, **_: Any) -> Estimate:
     rows, role = outlook.rows, outlook.place.role(by)
     as_json = role.teacher.structured and fidelity == "fixed"
     frames = [
@@ -226,9 +224,7 @@ def _kind(sample: Sample) -> bool:
     return kind
 
 
-def _read(
-    completion: Completion, kind: bool, *, as_json: bool, paper: bool
-) -> list[Instance | ParseError]:
+def _read(completion: Completion, kind: bool, *, as_json: bool, paper: bool) -> list[Instance | ParseError]:
     cut = completion.finish_reason == "length"
     if completion.finish_reason in ("filtered", "rejected") and not (paper and completion.text):
         return [ParseError(completion.finish_reason, completion.refusal or "")]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from selfinstruct.coverage import Coverage, sparse
 from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
+from selfinstruct.growth import Dollars, Growth, Rate, Sampling
+from selfinstruct.growth import check as check_growth
 from selfinstruct.heuristics import SELF_INSTRUCT_WORDS, instruction_fault
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import (
@@ -67,13 +72,17 @@ def _check(
     classification_only: bool,
     fidelity: Fidelity,
     threshold: float,
+    max_cost_per_kept: float | None,
     **_: Any,
 ) -> None:
     NoveltyIndex(threshold)
+    check_growth(place, max_cost_per_kept)
     if examples >= TOTAL:
         raise ConfigError(f"{examples} examples leave no room in a list of {TOTAL}", "Self-Instruct takes 8")
     if machine > examples:
-        raise ConfigError(f"{machine} of {examples} examples can't be machine-made", "Self-Instruct takes 2 of 8")
+        raise ConfigError(
+            f"{machine} of {examples} examples can't be machine-made", "Self-Instruct takes 2 of 8"
+        )
     as_json = place.role("teacher").teacher.structured and fidelity == "fixed"
     _frame(place, as_json=as_json, classification=classification_only, examples=[""] * examples)
 
@@ -128,11 +137,14 @@ async def self_instruct(
     *,
     n: Count,
     examples: Count = 8,
-    machine: int = 2,
+    machine: Annotated[int, Field(ge=0)] = 2,
     classification_only: bool = False,
     fidelity: Fidelity = "fixed",
     threshold: float = 0.7,
+    sampling: Sampling = "uniform",
     patience: Count = 50,
+    min_accept_rate: Rate | None = None,
+    max_cost_per_kept: Dollars | None = None,
     window: Count = 32,
 ) -> Samples:
     """Grow a pool of instructions from the seed tasks that come in, as Self-Instruct does; yields the `n` new ones.
@@ -155,7 +167,10 @@ async def self_instruct(
         classification_only: show only seed tasks that are classification, and ask for such
         fidelity: fixed, or paper for the original's behaviour
         threshold: the highest ROUGE-L F to seed tasks and kept instructions
+        sampling: uniform, as published, or sparse: seed tasks with few new ones near them are shown more often
         patience: stop when this many calls in a row bring nothing new
+        min_accept_rate: stop when over 50 calls less than this share of the instructions written is kept
+        max_cost_per_kept: stop when over 50 calls a kept instruction costs more dollars than this
         window: calls worked on at a time; what these keep is shown to later ones
     """
     paper = fidelity == "paper"
@@ -173,56 +188,48 @@ async def self_instruct(
     raw = paper and teacher.raw
     as_json = teacher.structured and not paper
     pool: list[Sample] = []
-    asked = answered = barren = 0
+    growth = Growth(
+        run,
+        n,
+        a_call=TOTAL - examples,
+        patience=patience,
+        min_accept_rate=min_accept_rate,
+        max_cost_per_kept=max_cost_per_kept,
+    )
+    coverage = Coverage([seed.instruction for seed in seeds])
 
-    def shown(draw: int) -> list[Sample]:
-        rng = run.rng("examples", draw)
-        picked = rng.sample(pool, min(machine, len(pool)))
-        picked += rng.sample(seeds, examples - len(picked))
-        rng.shuffle(picked)
-        return picked
+    def questions() -> Iterator[tuple[int, list[Sample]]]:
+        for draw in growth.draws():
+            rng = run.rng("examples", draw)
+            shown = rng.sample(pool, min(machine, len(pool)))
+            left = examples - len(shown)
+            if sampling == "sparse":
+                shown += sparse(rng, seeds, coverage.near, left)
+            else:
+                shown += rng.sample(seeds, left)
+            rng.shuffle(shown)
+            yield draw, shown
 
-    def draws() -> Iterator[tuple[int, list[Sample]]]:
-        """The next calls, until those in flight can be expected to fill the pool."""
-        nonlocal asked
-        while barren < patience:
-            # instructions a call; the first is assumed to be full
-            expected = (len(pool) + TOTAL - examples) / (answered + 1)
-            if len(pool) + (asked - answered) * expected >= n:
-                return
-            asked += 1
-            yield asked - 1, shown(asked - 1)
+    async def ask(question: tuple[int, list[Sample]]) -> tuple[list[Sample], Completion]:
+        draw, shown = question
+        texts = [" ".join(sample.instruction.split()).rstrip(":") for sample in shown]
+        prompt = _frame(run.place, as_json=as_json, classification=classification_only, examples=texts)
+        params = PAPER if paper else FIXED
+        schema = SCHEMA if as_json else None
+        return shown, await run.generate(prompt, draw=draw, raw=raw, schema=schema, **params)
 
-    async def ask(item: tuple[int, list[Sample]]) -> tuple[list[Sample], Completion]:
-        draw, picked = item
-        prompt = _frame(
-            run.place,
-            as_json=as_json,
-            classification=classification_only,
-            examples=[" ".join(sample.instruction.split()).rstrip(":") for sample in picked],
-        )
-        completion = await run.generate(
-            prompt,
-            draw=draw,
-            raw=raw,
-            schema=SCHEMA if as_json else None,
-            **(PAPER if paper else FIXED),
-        )
-        return picked, completion
-
-    while len(pool) < n and barren < patience:
-        async for picked, completion in run.map(ask, draws(), window=window):
-            answered += 1
-            before = len(pool)
+    while growth.open:
+        async for shown, completion in run.map(ask, questions(), window=window):
+            texts = _instructions(completion, examples + 1, as_json=as_json, paper=paper)
             fresh: list[Sample] = []
-            for text in _instructions(completion, examples + 1, as_json=as_json, paper=paper):
+            for text in texts:
                 run.made()
                 if isinstance(text, ParseError):
                     run.drop(
                         text.text or completion.text, text.reason, detail=text.detail, request=completion.key
                     )
                     continue
-                parents = [sample.id for sample in picked]
+                parents = [each.id for each in shown]
                 sample = run.trace(
                     Sample.of(text, meta={"recipe": "self_instruct"}, parents=parents), completion
                 )
@@ -234,9 +241,11 @@ async def self_instruct(
                     continue
                 fresh.append(sample)
             place = len(index)
+            kept = surplus = 0
             matches = index.add_all([sample.instruction for sample in fresh], [sample.id for sample in fresh])
             for sample, match in zip(fresh, matches, strict=True):
                 if len(pool) >= n:
+                    surplus += 1
                     run.drop(sample, "surplus", rule="n", threshold=n)
                     continue
                 if match is not None:
@@ -255,19 +264,22 @@ async def self_instruct(
                     top = {each.text: each.score for each in similar.top}
                     sample = sample.note(most_similar=top, avg_similarity_score=similar.mean)
                 place += 1
+                kept += 1
                 pool.append(sample)
+                coverage.add(sample.instruction)
                 yield sample
-            barren = 0 if len(pool) > before else barren + 1
-            run.progress(len(pool), n)
-    run.note(threshold=threshold, tokens="rouge" if paper else "words", fidelity=fidelity)
+            growth.answered(completion, made=len(texts) - surplus, kept=kept)
+    run.note(
+        threshold=threshold,
+        tokens="rouge" if paper else "words",
+        fidelity=fidelity,
+        coverage=coverage.fact(),
+        **growth.facts(),
+    )
     if not pool:
         raise TeacherError(
-            f"{answered} completions of {teacher.model} brought not one instruction that could be kept",
+            f"{growth.calls} completions of {teacher.model} brought not one instruction that could be kept",
             "`selfinstruct show` counts the reasons, `selfinstruct look` shows a completion",
-        )
-    if len(pool) < n:
-        run.note(
-            warning=f"stopped at {len(pool)} of {n} instructions: {patience} calls in a row brought nothing new"
         )
 
 
@@ -289,9 +301,7 @@ def _instructions(
         return [ParseError("truncated" if cut else "empty_completion")]
     if not as_json:
         return (
-            numbered_paper(completion.text, cut=cut)
-            if paper
-            else numbered(completion.text, first, cut=cut)
+            numbered_paper(completion.text, cut=cut) if paper else numbered(completion.text, first, cut=cut)
         )
     try:
         return listed(completion.text)
