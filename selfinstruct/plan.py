@@ -87,9 +87,8 @@ def plan(
             found = seen(before, latency)
         if found is None and prior and estimate.calls != NONE:
             found = prior.get(key(each, place, estimate.role))
-            if (
-                found is not None and not found.made
-            ):  # how long the rows are is known better from those that come now
+            # how long the rows are is known better from those that come now
+            if found is not None and not _grows(estimate, found):
                 each_input = estimate.input_tokens.expected / max(estimate.calls.expected, 1)
                 found = replace(found, input_tokens=round(each_input * found.calls))
         if before is not None and mark == was:
@@ -134,14 +133,14 @@ def seen(row: StepRow, seconds: float) -> Measured:
 
 def _corrected(estimate: Estimate, coming: Rows, found: Measured) -> Estimate:
     """The estimate with what was seen in the place of what was assumed. The ceilings stay."""
-    if found.made:  # it makes rows until it has as many as are wanted
+    if _grows(estimate, found):
         share = estimate.rows.count.expected / found.kept if found.kept else 1.0
         rows = estimate.rows
     else:
         share = coming.count.expected / found.came if found.came else 1.0
         rows = replace(estimate.rows, count=_around(round(found.kept * share), estimate.rows.count))
     if not found.calls:
-        return estimate if found.made else replace(estimate, rows=rows, source=found.source)
+        return estimate if _grows(estimate, found) else replace(estimate, rows=rows, source=found.source)
     return replace(
         estimate,
         rows=rows,
@@ -150,6 +149,12 @@ def _corrected(estimate: Estimate, coming: Rows, found: Measured) -> Estimate:
         output_tokens=_around(round(found.output_tokens * share), estimate.output_tokens, SHORT),
         source=found.source,
     )
+
+
+def _grows(estimate: Estimate, found: Measured) -> bool:
+    """Whether the step makes rows until it has as many as are wanted. One that makes several of each row that comes
+    can't say exactly how many."""
+    return bool(found.made) and estimate.rows.count == Range.exactly(estimate.rows.count.expected)
 
 
 def _around(expected: int, assumed: Range, short: float = 1.0) -> Range:
