@@ -15,6 +15,7 @@ from selfinstruct.steps.filters import (
 )
 from selfinstruct.steps.instances import instances
 from selfinstruct.steps.judge import judge
+from selfinstruct.steps.layout import layout
 from selfinstruct.steps.novelty import novelty
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
@@ -32,6 +33,7 @@ __all__ = [
     "heuristics",
     "instances",
     "judge",
+    "layout",
     "novelty",
     "placeholder",
     "read",

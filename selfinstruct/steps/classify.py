@@ -23,7 +23,7 @@ PAPER = {
     "max_tokens": 3,
     "stop": ["\n", "Task"],
 }
-FIXED = {"temperature": 0, "max_tokens": 1024}  # one word; the rest is room for a model that reasons
+FIXED = {"temperature": 0, "max_tokens": 300}  # one word; the rest is room for a model that reasons
 VERDICT = 2  # tokens of one
 
 

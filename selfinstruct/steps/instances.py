@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from selfinstruct.errors import DataError, ParseError
-from selfinstruct.outlook import PER_TEXT, READ_AGAIN, Estimate, Outlook, asked, longest_answer
+from selfinstruct.outlook import PASS, PER_TEXT, READ_AGAIN, Estimate, Outlook, asked, longest_answer
 from selfinstruct.parse.self_instruct import (
     Instance,
     examples,
@@ -27,7 +27,7 @@ Fidelity = Literal["fixed", "paper"]
 
 PAPER = {"temperature": 0, "top_p": 0, "frequency_penalty": 0, "presence_penalty": 1.5}
 LENGTH = {True: 300, False: 350}  # max_tokens of the original, for classification tasks and for others
-FIXED = {"temperature": 0, "max_tokens": 4096}
+FIXED = {"temperature": 0, "max_tokens": 2048}
 INSTANCE = 70  # tokens of one, on average (assumption)
 PER_TASK = 1.6  # instances of a task: 82,439 of 52,445 (section 3)
 
@@ -94,7 +94,7 @@ def _forecast(outlook: Outlook, *, by: RoleName, fidelity: Fidelity, most: int, 
         estimate,
         rows=replace(
             rows,
-            count=count.times(1, 1 + share * (PER_TASK - 1), most if share else 1),
+            count=count.times(PASS, 1 + share * (min(PER_TASK, most) - 1), most if share else 1),
             tokens=rows.tokens + round(INSTANCE * share),
             longest=None if rows.longest is None or answer is None else rows.longest + answer,
             text=None
@@ -115,18 +115,19 @@ async def instances(
     fidelity: Fidelity = "fixed",
     window: Count = 256,
 ) -> Samples:
-    """Have the teacher write instances of each task, as Self-Instruct does (Wang et al. 2022, section 2.2); one row each.
+    """Have the teacher write instances of each task, as Self-Instruct does (Wang et al. 2022, 2.2); one row each.
 
-    A task of `classify` that is classification gets its labels first, and an input for each; any other gets inputs
-    first, and the outputs to them. An instance is dropped when it is cut (truncated), when input and output are the same
-    (echo), when there is no output (empty_output), or when one ends in a colon (open_end). When two of a task have the
-    same input and different outputs, all of the task's are dropped (conflict). Rows that have an answer pass.
+    A task that `classify` calls classification gets its labels first, and an input for each; any other task gets
+    inputs first, and their outputs. An instance is dropped when it is cut (truncated), when input and output are the
+    same (echo), when there is no output (empty_output), or when one ends in a colon (open_end). When two instances of a
+    task have the same input and different outputs, all of the task's are dropped (conflict). Rows with an answer pass.
 
     `fidelity: paper` reads as the original does: "Example" and "Output:" divide a text wherever they occur. `fixed`
     reads labels at the start of a line, asks for JSON where the teacher can be held to a schema, sets the task between
     marks that it can't contain, and counts two labels of a classification task without any input as a conflict, too.
-    In both, which `most` are taken of too many does not hang on the order of a set, as it did in the original, and the
-    rows come in the order in which they were written.
+    In both, which `most` of too many instances are taken does not hang on the order of a set, as it did in the
+    original, and rows come in the order in which they were written. The original allowed 300 tokens, not 350, for all
+    of a batch of five tasks when one was classification; here each task has its own limit.
 
     Args:
         by: the role that writes

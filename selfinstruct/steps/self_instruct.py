@@ -51,7 +51,7 @@ PAPER = {
     "max_tokens": 1024,
     "stop": ["\n\n", "\n16", "16.", "16 ."],
 }
-FIXED = {"temperature": 1.0, "max_tokens": 4096}
+FIXED = {"temperature": 1.0, "max_tokens": 2048}
 
 
 def _frame(place: Place, *, as_json: bool, classification: bool, examples: list[str]) -> tuple[Message, ...]:
@@ -149,16 +149,16 @@ async def self_instruct(
 ) -> Samples:
     """Grow a pool of instructions from the seed tasks that come in, as Self-Instruct does; yields the `n` new ones.
 
-    Each call shows eight instructions, two of them from those kept so far, and has the list continued to sixteen (Wang
-    et al. 2022, section 2.2). An instruction is kept when it passes the heuristics and its ROUGE-L to every seed task and
-    every kept instruction is not above the threshold. The rows wait for instances: `classify` and `instances` come next.
-    The seed tasks themselves end here (seed_task).
+    Each call shows eight instructions, two of them from those kept so far, and has the list continued to sixteen
+    (Wang et al. 2022, section 2.2). An instruction is kept when it passes the heuristics and its ROUGE-L to every seed
+    task and every kept instruction is not above the threshold. The seed tasks themselves end here (seed_task). The new
+    rows wait for instances: `classify` and `instances` come next.
 
     `fidelity: paper` does what the original code does, its traps included: a stop string that cuts any text at "16.",
     capitalize(), which turns NASA into nasa, a cut completion thrown away as a whole. `fixed` asks for the same list
-    without stop strings (as JSON where the teacher can be held to a schema), leaves case alone, keeps what stands before
-    the cut, and compares words of any language. In both, an interrupted run goes on where it was; the original drew its
-    first examples over again.
+    without stop strings (as JSON where the teacher can be held to a schema), leaves case alone, keeps what stands
+    before the cut, and compares words of any language. In both, an interrupted run goes on where it was; the original
+    drew its first examples over again.
 
     Args:
         n: how many new instructions
