@@ -33,8 +33,8 @@ WITHOUT_INPUT = (
 END_OF_TEXT = "<|endoftext|>"  # GPT-3's
 _ADDED = 64  # bytes that a layout adds at most
 
-_NAMES = re.compile(r"\w+:")
-_NAMES_FIXED = re.compile(r"\w+:(?=\s)")
+_NAMES = re.compile(r"\b\w++:")
+_NAMES_FIXED = re.compile(r"\b\w++:(?=\s)")
 _FIELD = re.compile(r"[^\W\d]\w{0,29}:[ \t]++(?=\S)")
 
 
