@@ -123,10 +123,13 @@ _INPUT = re.compile(rf"(?:\*\*)?Input(?:[ \t]*+\d{{1,2}})?{_BOLD}", re.IGNORECAS
 def worked(text: str, *, cut: bool) -> list[Instance | ParseError]:
     """Input first: lines `Example n`, `Input:`, `Output:`; a task that needs no input has its `Output:` alone.
 
-    Labels count at the start of a line only, so that "for example" or "Output:" inside a sentence is text. What stands
+    Labels count at the start of a line only, so that "for example" or "Output:" inside a sentence is text; `Example n`
+    counts in the form of the first one only, so that the "Example 1:" of a problem that is quoted is text. What stands
     before `Output:` under another label ("Sentence: ...") is the input. `cut`: the last instance is a fragment.
     """
-    sections = _sections(_HEAD, text)
+    heads = list(_HEAD.finditer(text))
+    form = next((_form(head) for head in heads if head["example"]), "")
+    sections = _sections([head for head in heads if head["label"] or _form(head) == form], text)
     found: list[Instance | ParseError] = []
     given = ""
     if sections and sections[0][0]["label"]:
@@ -147,7 +150,7 @@ def worked(text: str, *, cut: bool) -> list[Instance | ParseError]:
 def labelled(text: str, *, cut: bool) -> list[Instance | ParseError]:
     """Output first: lines `Class label:`, each with the input below it, if the task needs one."""
     found: list[Instance | ParseError] = []
-    for _, body in _sections(_CLASS, text):
+    for _, body in _sections(list(_CLASS.finditer(text)), text):
         label, _, given = body.partition("\n")
         given = given.strip()
         own = _INPUT.match(given)
@@ -155,11 +158,14 @@ def labelled(text: str, *, cut: bool) -> list[Instance | ParseError]:
     return _whole(found, text, cut=cut)
 
 
-def _sections(heads: re.Pattern[str], text: str) -> list[tuple[re.Match[str], str]]:
+def _form(head: re.Match[str]) -> str:
+    return re.sub(r"\d+", "", head[0].strip())
+
+
+def _sections(heads: Sequence[re.Match[str]], text: str) -> list[tuple[re.Match[str], str]]:
     """Each head with what follows it, up to the next one."""
-    found = list(heads.finditer(text))
-    ends = [*(head.start() for head in found[1:]), len(text)]
-    return [(head, text[head.end() : end].strip()) for head, end in zip(found, ends, strict=False)]
+    ends = [*(head.start() for head in heads[1:]), len(text)]
+    return [(head, text[head.end() : end].strip()) for head, end in zip(heads, ends, strict=False)]
 
 
 def examples(text: str) -> list[Instance | ParseError]:
