@@ -160,12 +160,11 @@ class Family:
             for phrasing in self.phrasings:
                 known = phrasing.opening.read(text) if text and phrasing.opening else None
                 for _ in range(_TRIES if known is not None else 0):
-                    drawn = self._draw(rng)
-                    if all(drawn.get(name, value) == value for name, value in (known or {}).items()):
-                        slots = {**drawn, **(known or {})}
-                        material.complete(slots, phrasing.slots, rng)
-                        input = phrasing.fill(slots).partition(GAP)[2]
-                        return Task(instruction, input, self._answer(slots), self.name)
+                    slots = {**self._draw(rng), **(known or {})}
+                    material.complete(slots, phrasing.slots, rng)
+                    answer = self.answer(slots)
+                    if answer:
+                        return Task(instruction, phrasing.fill(slots).partition(GAP)[2], answer, self.name)
         return None
 
     def answer(self, slots: Slots) -> str | None:
@@ -194,7 +193,7 @@ def normal(text: str, case: bool = False) -> str:
     return text if case else text.lower()
 
 
-_TRIES = 200  # draws until the slots of an instruction come up
+_TRIES = 200  # draws of an input until one fits what the instruction says
 # A sentence of context before a task, as people write it. It changes nothing in the answer.
 _FRAMED = 0.5  # share of tasks, of the families that allow it, that get one
 _FRAMES = tuple(
