@@ -246,6 +246,15 @@ def test_label_first(text: str, fixed: list[Any], paper: list[Any]) -> None:
     assert plain(labelled_paper(text, cut=False)) == paper
 
 
+def test_code_below_its_label_keeps_its_indentation() -> None:
+    code = "    if x:\n        return 1"
+    assert worked(f"Example 1\nInput:\n{code}\nOutput: \n\n{code}\n", cut=False) == [Instance(code, code)]
+    assert labelled(f"Class label: Python\n{code}", cut=False) == [Instance(code, "Python")]
+    assert examples(json.dumps({"instances": [{"input": code, "output": f"\n{code}\n"}]})) == [
+        Instance(code, code)
+    ]
+
+
 @pytest.mark.parametrize("read", [worked, worked_paper])
 def test_the_last_instance_of_a_cut_completion_is_a_fragment(read: Any) -> None:
     text = "Example 1\nInput: a\nOutput: b\nExample 2\nInput: c\nOutput: d"
@@ -346,7 +355,7 @@ def test_any_text_gives_items_or_reasons(text: str, cut: bool) -> None:
             if isinstance(each, Instance):
                 assert each.input in text
                 assert each.output in text
-                assert (each.input, each.output) == (each.input.strip(), each.output.strip())
+                assert (each.input.rstrip(), each.output.rstrip()) == each
     for parse in (listed, examples, yes_or_no):
         with contextlib.suppress(ParseError):
             parse(text)

@@ -28,6 +28,27 @@ SLOTS: dict[str, dict[str, Any]] = {
         "prompt": "user: Hi",
         "response": "Hello",
     },
+    "self_instruct/classify": {"instruction": "Add.", "fence": "f00f"},
+    "self_instruct/input_first": {"instruction": "Add.", "fence": "f00f", "most": 5},
+    "self_instruct/instances_json": {
+        "instruction": "Add.",
+        "fence": "f00f",
+        "most": 5,
+        "classification": True,
+    },
+    "self_instruct/instructions": {
+        "examples": ["Add.", "Name a colour."],
+        "classification": False,
+        "first": 3,
+        "last": 16,
+    },
+    "self_instruct/instructions_json": {
+        "examples": ["Add.", "Name a colour."],
+        "classification": False,
+        "first": 3,
+        "last": 16,
+    },
+    "self_instruct/output_first": {"instruction": "Add.", "fence": "f00f", "most": 5},
 }
 
 
@@ -46,7 +67,7 @@ def text_of(messages: tuple[Message, ...]) -> str:
 def test_every_shipped_prompt_renders_or_is_part_of_one_that_does(name: str) -> None:
     prompts = Prompts()
     if "\n=== user ===\n" not in prompts.source(name):
-        assert any(f'include "{name}.md"' in prompts.source(each) for each in SLOTS)
+        assert any(re.search(rf'(include|from) "{name}.md"', prompts.source(each)) for each in SLOTS)
         return
     messages = prompts.render(name, **SLOTS[name])
     assert messages[-1].role == "user"
@@ -180,6 +201,11 @@ def test_text_in_a_slot_stays_text(name: str, payload: str) -> None:
     if name == "judge/accuracy":
         slots["response"] = payload
         expected = payload
+    elif "instruction" in slots:
+        slots["instruction"] = expected = payload.strip()
+    elif name.startswith("self_instruct/"):
+        slots["examples"] = [payload, "Name a colour."]
+        expected = json_text(payload) if name.endswith("json") else payload
     else:
         slots["examples"] = [Task("Add.", payload, "3"), *EXAMPLES[1:]]
         expected = payload if name == "alpaca/blocks" else json_text(payload)

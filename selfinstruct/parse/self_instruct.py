@@ -152,9 +152,9 @@ def labelled(text: str, *, cut: bool) -> list[Instance | ParseError]:
     found: list[Instance | ParseError] = []
     for _, body in _sections(list(_CLASS.finditer(text)), text):
         label, _, given = body.partition("\n")
-        given = given.strip()
-        own = _INPUT.match(given)
-        found.append(Instance(given[own.end() :].strip() if own else given, label.strip()))
+        own = _INPUT.match(given.lstrip())
+        given = _body(given.lstrip()[own.end() :] if own else f"\n{given}")
+        found.append(Instance(given, label.strip()))
     return _whole(found, text, cut=cut)
 
 
@@ -165,7 +165,17 @@ def _form(head: re.Match[str]) -> str:
 def _sections(heads: Sequence[re.Match[str]], text: str) -> list[tuple[re.Match[str], str]]:
     """Each head with what follows it, up to the next one."""
     ends = [*(head.start() for head in heads[1:]), len(text)]
-    return [(head, text[head.end() : end].strip()) for head, end in zip(heads, ends, strict=False)]
+    return [(head, _body(text[head.end() : end])) for head, end in zip(heads, ends, strict=False)]
+
+
+_BLANK = re.compile(r"(?:[ \t]*+\n)+")
+
+
+def _body(text: str) -> str:
+    """Without the white space around it; of code below its label the first line keeps its indentation."""
+    body = text.strip()
+    blank = _BLANK.match(text)
+    return text[blank.end() :].rstrip() if blank and "\n" in body else body
 
 
 def examples(text: str) -> list[Instance | ParseError]:
@@ -177,7 +187,7 @@ def examples(text: str) -> list[Instance | ParseError]:
     for item in items:
         fields = [item.get(name) for name in Instance._fields] if isinstance(item, dict) else []
         if len(fields) == 2 and all(isinstance(field, str) for field in fields):
-            found.append(Instance(*(str(field).strip() for field in fields)))
+            found.append(Instance(*(_body(f"\n{field}") for field in fields)))
         else:
             found.append(ParseError("bad_item", json.dumps(item)[:80]))
     return found or [ParseError("no_instance", "an empty list")]

@@ -232,7 +232,7 @@ def test_paper_sends_what_the_original_sent(tmp_path: Path, play: Play) -> None:
             structured=True,
             model=f"says{raw}",
         )
-        teacher.raw = raw  # type: ignore[misc]
+        teacher.raw = raw
         outcome = made(tmp_path, rows, play(teacher), name=str(raw), fidelity="paper", most=4)
         assert pairs(outcome) == [("ab", "ba"), ("wolf", "wild")]
         for request, row in zip(teacher.asked, rows, strict=True):

@@ -269,7 +269,7 @@ def test_sparse_sampling_shows_what_has_few_new_tasks_near_it(tmp_path: Path, pl
 
     def times(sampling: str) -> int:
         teacher = Scripted(lambda draw: as_list(rivers[2 * draw : 2 * draw + 2], 4))
-        options = {"examples": 3, "machine": 0, "sampling": sampling, "window": 1}
+        options: dict[str, Any] = {"examples": 3, "machine": 0, "sampling": sampling, "window": 1}
         grown(tmp_path, play(teacher), name=sampling, n=240, **options)
         return sum(SEEDS[3].instruction in shown(request) for request in teacher.asked)
 

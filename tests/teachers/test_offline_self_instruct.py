@@ -71,7 +71,8 @@ def test_classification_is_written_where_it_is_asked_for() -> None:
 
 def test_it_writes_the_list_as_json() -> None:
     text = listing(name="instructions_json")
-    for schema in (None, {"properties": {"instructions": {}}}):
+    schemas: tuple[Any, ...] = (None, {"properties": {"instructions": {}}})
+    for schema in schemas:
         items = listed(said(text, schema=schema).text)
         assert len(items) == 8
         assert all(isinstance(item, str) for item in items)
@@ -137,8 +138,8 @@ def test_it_errs_at_the_set_rates() -> None:
     reasons: set[str] = set()
     lists = [said(listing(), draw, faults=0.3) for draw in range(150)]
     for completion in lists:
-        found = numbered(completion.text, 9, cut=completion.finish_reason == "length")
-        reasons |= {each.reason for each in found if isinstance(each, ParseError)}
+        items = numbered(completion.text, 9, cut=completion.finish_reason == "length")
+        reasons |= {each.reason for each in items if isinstance(each, ParseError)}
     assert reasons >= {"no_list", "truncated", "preface"}
     wrong = total = 0
     reasons = set()
