@@ -18,7 +18,7 @@ from selfinstruct.document import load
 from selfinstruct.pipeline import run
 
 PIPELINES = Path(__file__).parents[1] / "pipelines"
-TRAINING = ("sft", "evaluate")
+TRAINING = ("sft", "dpo", "evaluate")
 
 
 def main() -> None:
