@@ -21,7 +21,6 @@ from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.self_instruct import self_instruct
-from selfinstruct.steps.sft import sft
 from selfinstruct.steps.student import dpo, sft
 from selfinstruct.steps.write import write
 
