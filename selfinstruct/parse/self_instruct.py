@@ -76,7 +76,9 @@ def listed(text: str) -> list[str | ParseError]:
     if not isinstance(items, list):
         raise ParseError("bad_json", 'no list under "instructions"')
     return [
-        " ".join(item.split()) if isinstance(item, str) else ParseError("bad_item", json.dumps(item)[:80])
+        " ".join(item.split())
+        if isinstance(item, str)
+        else ParseError("bad_item", "no text", json.dumps(item))
         for item in items
     ]
 
@@ -140,10 +142,10 @@ def worked(text: str, *, cut: bool) -> list[Instance | ParseError]:
             given = ""
             continue
         if given:
-            found.append(ParseError("bad_instance", "no output", given))
+            found.append(ParseError("bad_instance", "an input without an output", given))
         given = body
     if given:
-        found.append(ParseError("bad_instance", "no output", given))
+        found.append(ParseError("bad_instance", "an input without an output", given))
     return _whole(found, text, cut=cut)
 
 
@@ -189,7 +191,7 @@ def examples(text: str) -> list[Instance | ParseError]:
         if len(fields) == 2 and all(isinstance(field, str) for field in fields):
             found.append(Instance(*(_body(f"\n{field}") for field in fields)))
         else:
-            found.append(ParseError("bad_item", json.dumps(item)[:80]))
+            found.append(ParseError("bad_item", "no text as input and output", json.dumps(item)))
     return found or [ParseError("no_instance", "an empty list")]
 
 

@@ -186,9 +186,8 @@ async def instances(
         kept: list[Sample] = []
         for each in found:
             if isinstance(each, ParseError):
-                run.drop(
-                    each.text or task.instruction, each.reason, detail=each.detail, request=completion.key
-                )
+                gone = run.trace(task, completion) if each is found[0] and not whole else each.text
+                run.drop(gone, each.reason, detail=each.detail, request=completion.key)
                 continue
             row = run.trace(
                 Sample.of(task.instruction, each.input, each.output, meta=task.meta, parents=[task.id]),
