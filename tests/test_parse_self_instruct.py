@@ -187,6 +187,10 @@ def test_the_published_verdict() -> None:
             [("**Input:** a\n**", "** b\n**Input**: c\n**Output**: d")],
         ),
         ("### Example 1:\nInput: a\nOutput: b\n### Example 2:\nOutput: d", [("a", "b"), ("", "d")], None),
+        # chatter is no input; a field without a mark is
+        ("Sure!\n\nOutput: Red", ["!preface", ("", "Red")], [("Sure!", "Red")]),
+        ("Here you are:\nInput: a\nOutput: b", ["!preface", ("a", "b")], None),
+        ("Sentence: a b\nOutput: b a", [("Sentence: a b", "b a")], [("Sentence: a b", "b a")]),
         # another label before the output
         ("Example 1\nSentence: a b\nOutput: b a", [("Sentence: a b", "b a")], [("Sentence: a b", "b a")]),
         # labels inside a sentence are text
@@ -260,6 +264,7 @@ def test_the_last_instance_of_a_cut_completion_is_a_fragment(read: Any) -> None:
     text = "Example 1\nInput: a\nOutput: b\nExample 2\nInput: c\nOutput: d"
     assert plain(read(text, cut=True)) == [("a", "b"), "!truncated"]
     assert plain(read("", cut=True)) == ["!truncated"]
+    assert plain(worked("Output: b\nExample 2\nInput: c", cut=True)) == [("", "b"), "!truncated"]
     assert plain(labelled("Class label: A\nx\nClass label: B", cut=True)) == [("x", "A"), "!truncated"]
 
 

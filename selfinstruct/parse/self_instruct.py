@@ -119,6 +119,7 @@ _CLASS = re.compile(
     rf"^[ \t]*+(?:#{{1,4}}[ \t]++)?(?:\*\*)?Class label(?:[ \t]*+\d{{1,2}})?{_BOLD}",
     re.MULTILINE | re.IGNORECASE,
 )
+_FIELD = re.compile(r"[^\W\d][\w ]{0,30}:[ \t]*+\S")  # "Sentence: ..."
 _INPUT = re.compile(rf"(?:\*\*)?Input(?:[ \t]*+\d{{1,2}})?{_BOLD}", re.IGNORECASE)
 
 
@@ -133,9 +134,10 @@ def worked(text: str, *, cut: bool) -> list[Instance | ParseError]:
     form = next((_form(head) for head in heads if head["example"]), "")
     sections = _sections([head for head in heads if head["label"] or _form(head) == form], text)
     found: list[Instance | ParseError] = []
-    given = ""
-    if sections and sections[0][0]["label"]:
-        given = text[: sections[0][0].start()].strip()
+    given = text[: sections[0][0].start()].strip() if sections and sections[0][0]["label"] else ""
+    if given and not _FIELD.match(given):
+        found.append(ParseError("preface", "text before the first label", given))
+        given = ""
     for head, body in sections:
         if (head["label"] or "").lower() == "output":
             found.append(Instance(given, body))
@@ -231,13 +233,11 @@ def _whole(found: Sequence[Instance | ParseError], text: str, *, cut: bool) -> l
     """With the last one a fragment where the completion was cut, and a ParseError where there is none at all."""
     if not found:
         return [ParseError("truncated" if cut else "no_instance", text.strip()[:80])]
+    if not cut:
+        return list(found)
     last = found[-1]
-    if cut and isinstance(last, Instance):
-        return [
-            *found[:-1],
-            ParseError("truncated", "the completion ended inside this instance", "\n".join(last)),
-        ]
-    return list(found)
+    fragment = last.text if isinstance(last, ParseError) else "\n".join(last)
+    return [*found[:-1], ParseError("truncated", "the completion ended inside this instance", fragment)]
 
 
 def instance_faults(instances: Sequence[Instance], *, contradictory_labels: bool = False) -> list[str | None]:

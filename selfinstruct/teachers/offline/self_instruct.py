@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from random import Random
 
 from selfinstruct.teachers.offline.catalog import FAMILIES, recognise
-from selfinstruct.teachers.offline.family import GAP, Family, Task
+from selfinstruct.teachers.offline.family import Family, Task
 from selfinstruct.teachers.offline.faults import Draft, mistake
 from selfinstruct.teachers.offline.part import Answer, Asked
 from selfinstruct.teachers.offline.respond import REFUSAL
@@ -33,7 +33,7 @@ _OPENED: tuple[tuple[Family, int], ...] = tuple(
 
 def instructions(asked: Asked) -> Answer | None:
     """More tasks for a numbered list that the prompt opens, or as {"instructions": [...]}."""
-    as_json = '"instructions":' in asked.text
+    as_json = '{"instructions":' in asked.text
     opened = _OPEN.search(asked.text)
     if not as_json and (opened is None or _TOTAL.search(asked.text) is None):
         return None
@@ -66,19 +66,15 @@ def _drafts(asked: Asked, n: int) -> list[Draft]:
     """Drafts of which a share has an instruction that needs an input; classification alone, where that is asked."""
     rng, writer = asked.rng, asked.writer
     only = "classification task" in asked.text
+    opened = [each for each in _OPENED if not only or each[0].labels]
+    labelled = [family for family in FAMILIES.values() if family.labels]
     drafts = writer.drafts(n, rng)
     for place in range(n):
-        kind: list[tuple[Family, int]] = [each for each in _OPENED if not only or each[0].labels]
-        if only and rng.random() >= _NEEDS_INPUT:
-            kind = [
-                (family, rng.randrange(len(family.phrasings)))
-                for family in FAMILIES.values()
-                if family.labels
-            ]
-        if only or rng.random() < _NEEDS_INPUT:
-            family, phrasing = rng.choice(kind)
-            if rng.random() >= writer.malformed:
-                drafts[place] = Draft.of(family.make(rng, phrasing))
+        needs_input = rng.random() < _NEEDS_INPUT
+        if rng.random() < writer.malformed or not (only or needs_input):
+            continue
+        family, phrasing = rng.choice(opened) if needs_input else (rng.choice(labelled), None)
+        drafts[place] = Draft.of(family.make(rng, phrasing))
     return drafts
 
 
@@ -192,5 +188,5 @@ def _spoilt(pairs: Sequence[tuple[str, str]], asked: Asked) -> list[tuple[str, s
             elif kind == 3:
                 out.append((given, output))
             else:
-                out.append((given, output + GAP.strip() + " or not"))  # contradicts the one before
+                out.append((given, output + " or not"))  # contradicts the one before
     return out
