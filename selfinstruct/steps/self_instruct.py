@@ -92,6 +92,7 @@ def _forecast(
     *,
     n: int,
     examples: int,
+    machine: int,
     classification_only: bool,
     fidelity: Fidelity,
     patience: int,
@@ -112,12 +113,11 @@ def _forecast(
     limit = longest_answer(role, int((PAPER if fidelity == "paper" else FIXED)["max_tokens"]))  # type: ignore[call-overload]
     longest = None if limit is None else limit * READ_AGAIN
     most = sum(most_tokens(message.content) for message in frame) + most_tokens(canonical(SCHEMA)) * as_json
-    # in JSON a byte may be written as \\u0000
-    widest = (
-        None
-        if seeds.longest is None or longest is None
-        else most + examples * (max(seeds.longest, longest) * (6 if as_json else 1) + PER_TEXT)
-    )
+    widest = None
+    if seeds.longest is not None and longest is not None:
+        lines = (examples - machine) * seeds.longest + machine * max(seeds.longest, longest)
+        # in JSON a byte may be written as \\u0000
+        widest = most + lines * (6 if as_json else 1) + examples * PER_TEXT
     written = new * INSTRUCTION if limit is None else min(new * INSTRUCTION, limit)
     return Estimate(
         Rows(Range.exactly(n), INSTRUCTION, longest, None if longest is None else n * longest, waiting=1.0),
