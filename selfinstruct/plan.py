@@ -12,6 +12,7 @@ from selfinstruct.pipeline import Pipeline
 from selfinstruct.pricing import Price, cost, worst
 from selfinstruct.priors import key
 from selfinstruct.run import ATTEMPTS, Place, Role
+from selfinstruct.step import Step
 from selfinstruct.store import FILE, Store
 from selfinstruct.teachers import Usage
 
@@ -87,8 +88,9 @@ def plan(
             found = seen(before, latency)
         if found is None and prior and estimate.calls != NONE:
             found = prior.get(key(each, place, estimate.role))
-            # how long the rows are is known better from those that come now
-            if found is not None and not _grows(estimate, found):
+            if (
+                found is not None and not found.made
+            ):  # how long the rows are is known better from those that come now
                 each_input = estimate.input_tokens.expected / max(estimate.calls.expected, 1)
                 found = replace(found, input_tokens=round(each_input * found.calls))
         if before is not None and mark == was:
@@ -96,7 +98,8 @@ def plan(
             estimate = Estimate(kept, source="done in the run here")
             found = None
         elif found is not None:
-            estimate = _corrected(estimate, outlook.rows, found)
+            made = found.made > 0 and not _by_the_row(each, found)
+            estimate = _corrected(estimate, outlook.rows, found, made=made)
         rows.append(_priced(n, each.name, estimate, place, found))
         outlook = Outlook(place, estimate.rows)
     return rows
@@ -131,16 +134,23 @@ def seen(row: StepRow, seconds: float) -> Measured:
     )
 
 
-def _corrected(estimate: Estimate, coming: Rows, found: Measured) -> Estimate:
-    """The estimate with what was seen in the place of what was assumed. The ceilings stay."""
-    if _grows(estimate, found):
+def _by_the_row(each: Step, found: Measured) -> bool:
+    """Whether it asks so often for each row that comes, and not until it has made the `n` that are wanted."""
+    return "n" not in each.values and found.calls > 0 and found.came > 0
+
+
+def _corrected(estimate: Estimate, coming: Rows, found: Measured, *, made: bool) -> Estimate:
+    """The estimate with what was seen in the place of what was assumed; the ceilings stay. `made`: it makes rows until
+    it has as many as are wanted.
+    """
+    if made:
         share = estimate.rows.count.expected / found.kept if found.kept else 1.0
         rows = estimate.rows
     else:
         share = coming.count.expected / found.came if found.came else 1.0
         rows = replace(estimate.rows, count=_around(round(found.kept * share), estimate.rows.count))
     if not found.calls:
-        return estimate if _grows(estimate, found) else replace(estimate, rows=rows, source=found.source)
+        return estimate if made else replace(estimate, rows=rows, source=found.source)
     return replace(
         estimate,
         rows=rows,
@@ -149,12 +159,6 @@ def _corrected(estimate: Estimate, coming: Rows, found: Measured) -> Estimate:
         output_tokens=_around(round(found.output_tokens * share), estimate.output_tokens, SHORT),
         source=found.source,
     )
-
-
-def _grows(estimate: Estimate, found: Measured) -> bool:
-    """Whether the step makes rows until it has as many as are wanted. One that makes several of each row that comes
-    can't say exactly how many."""
-    return bool(found.made) and estimate.rows.count == Range.exactly(estimate.rows.count.expected)
 
 
 def _around(expected: int, assumed: Range, short: float = 1.0) -> Range:

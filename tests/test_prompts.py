@@ -17,9 +17,28 @@ from selfinstruct.prompts import SHIPPED, Prompts
 from selfinstruct.sample import Message
 
 EXAMPLES = [Task("Add the numbers.", "1 2", "3"), Task("Name a colour.", "", "Red")]
+TOGETHER = {"fence": "f00f", "conversation": [Message("user", "Hi")], "texts": ["Hello", "Bye"]}
 SLOTS: dict[str, dict[str, Any]] = {
     "alpaca/blocks": {"examples": EXAMPLES, "total": 20, "language": "English"},
     "alpaca/json": {"examples": EXAMPLES, "total": 20, "language": "English"},
+    **{
+        f"evol/{name}": {
+            "operator": operator,
+            "format": "XML",
+            "fence": "f00f",
+            "conversation": "user: Hi",
+            "prompt": "Name a fish.",
+        }
+        for name, operator in (
+            ("breadth", "breadth"),
+            ("code", "rarer"),
+            ("depth", "reasoning"),
+            ("input", "input"),
+            ("math", "harder"),
+        )
+    },
+    "evol/equal": {"fence": "f00f", "first": "Name a fish.", "second": "Name two.", "as_json": True},
+    "evol/quality": {"operator": "details", "fence": "f00f", "prompt": "user: Hi", "response": "Hello"},
     "judge/accuracy": {
         "aspect": "accuracy",
         "low": "0",
@@ -28,6 +47,11 @@ SLOTS: dict[str, dict[str, Any]] = {
         "prompt": "user: Hi",
         "response": "Hello",
     },
+    "answers/principled": {"principle": "honesty", "question": "Hi"},
+    "ultrafeedback/aspect": {"aspect": "helpfulness", **TOGETHER},
+    "rank/answers": TOGETHER,
+    "rank/prompts": TOGETHER,
+    "pairwise/better": {**TOGETHER, "aspect": "quality", "first": "Hello", "second": "Bye"},
     "self_instruct/classify": {"instruction": "Add.", "fence": "f00f"},
     "self_instruct/input_first": {"instruction": "Add.", "fence": "f00f", "most": 5},
     "self_instruct/instances_json": {
@@ -198,14 +222,18 @@ def test_text_in_a_slot_stays_text(name: str, payload: str) -> None:
     """Braces, templates and role marks in a row's text come out as they are, in the message where they were put."""
     plain = Prompts().render(name, **SLOTS[name])
     slots = dict(SLOTS[name])
-    if name == "judge/accuracy":
-        slots["response"] = payload
+    slot = next((each for each in ("response", "prompt", "second") if each in slots), None)
+    if slot is not None:
+        slots[slot] = payload
         expected = payload
     elif "instruction" in slots:
         slots["instruction"] = expected = payload.strip()
     elif name.startswith("self_instruct/"):
         slots["examples"] = [payload, "Name a colour."]
         expected = json_text(payload) if name.endswith("json") else payload
+    elif "fence" in slots or name == "answers/principled":
+        slots |= {"question": f"> {payload} <", "texts": [payload, "Bye"], "first": payload}
+        expected = payload
     else:
         slots["examples"] = [Task("Add.", payload, "3"), *EXAMPLES[1:]]
         expected = payload if name == "alpaca/blocks" else json_text(payload)

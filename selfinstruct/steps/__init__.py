@@ -1,8 +1,11 @@
 """The steps. Importing this package fills the registry; each name here makes a `Step` from its options."""
 
 from selfinstruct.steps.alpaca import alpaca
+from selfinstruct.steps.answers import answers
 from selfinstruct.steps.classify import classify
 from selfinstruct.steps.evaluate import evaluate
+from selfinstruct.steps.evol import evol
+from selfinstruct.steps.evol_quality import evol_quality
 from selfinstruct.steps.filters import (
     answered,
     echo,
@@ -17,26 +20,36 @@ from selfinstruct.steps.instances import instances
 from selfinstruct.steps.judge import judge
 from selfinstruct.steps.layout import layout
 from selfinstruct.steps.novelty import novelty
+from selfinstruct.steps.pairs import pairs
+from selfinstruct.steps.pairwise import pairwise
+from selfinstruct.steps.rank import rank
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.self_instruct import self_instruct
 from selfinstruct.steps.student import dpo, sft
+from selfinstruct.steps.ultrafeedback import ultrafeedback
 from selfinstruct.steps.write import write
 
 __all__ = [
     "alpaca",
     "answered",
+    "answers",
     "classify",
     "dpo",
     "echo",
     "evaluate",
+    "evol",
+    "evol_quality",
     "heuristics",
     "instances",
     "judge",
     "layout",
     "novelty",
+    "pairs",
+    "pairwise",
     "placeholder",
+    "rank",
     "read",
     "refusal",
     "repetition",
@@ -44,6 +57,7 @@ __all__ = [
     "select",
     "self_instruct",
     "sft",
+    "ultrafeedback",
     "urls",
     "words",
     "write",
