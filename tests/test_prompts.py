@@ -74,6 +74,27 @@ SLOTS: dict[str, dict[str, Any]] = {
     "rank/answers": TOGETHER,
     "rank/prompts": TOGETHER,
     "pairwise/better": {**TOGETHER, "aspect": "quality", "first": "Hello", "second": "Bye"},
+    "self_instruct/classify": {"instruction": "Add.", "fence": "f00f"},
+    "self_instruct/input_first": {"instruction": "Add.", "fence": "f00f", "most": 5},
+    "self_instruct/instances_json": {
+        "instruction": "Add.",
+        "fence": "f00f",
+        "most": 5,
+        "classification": True,
+    },
+    "self_instruct/instructions": {
+        "examples": ["Add.", "Name a colour."],
+        "classification": False,
+        "first": 3,
+        "last": 16,
+    },
+    "self_instruct/instructions_json": {
+        "examples": ["Add.", "Name a colour."],
+        "classification": False,
+        "first": 3,
+        "last": 16,
+    },
+    "self_instruct/output_first": {"instruction": "Add.", "fence": "f00f", "most": 5},
 }
 
 
@@ -92,7 +113,7 @@ def text_of(messages: tuple[Message, ...]) -> str:
 def test_every_shipped_prompt_renders_or_is_part_of_one_that_does(name: str) -> None:
     prompts = Prompts()
     if "\n=== user ===\n" not in prompts.source(name):
-        assert any(f'include "{name}.md"' in prompts.source(each) for each in SLOTS)
+        assert any(re.search(rf'(include|from) "{name}.md"', prompts.source(each)) for each in SLOTS)
         return
     messages = prompts.render(name, **SLOTS[name])
     assert messages[-1].role == "user"
@@ -237,6 +258,11 @@ def test_text_in_a_slot_stays_text(name: str, payload: str) -> None:
     elif slot is not None:
         slots[slot] = payload
         expected = payload
+    elif "instruction" in slots:
+        slots["instruction"] = expected = payload.strip()
+    elif name.startswith("self_instruct/"):
+        slots["examples"] = [payload, "Name a colour."]
+        expected = json_text(payload) if name.endswith("json") else payload
     elif "fence" in slots or name == "answers/principled":
         slots |= {"question": f"> {payload} <", "texts": [payload, "Bye"], "first": payload}
         expected = payload

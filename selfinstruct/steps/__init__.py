@@ -4,6 +4,7 @@ from selfinstruct.steps.alpaca import alpaca
 from selfinstruct.steps.answers import answers
 from selfinstruct.steps.best_of import best_of
 from selfinstruct.steps.chunk import chunk
+from selfinstruct.steps.classify import classify
 from selfinstruct.steps.cot_self_instruct import cot_self_instruct
 from selfinstruct.steps.evaluate import evaluate
 from selfinstruct.steps.evol import evol
@@ -19,7 +20,9 @@ from selfinstruct.steps.filters import (
     words,
 )
 from selfinstruct.steps.ground import ground
+from selfinstruct.steps.instances import instances
 from selfinstruct.steps.judge import judge
+from selfinstruct.steps.layout import layout
 from selfinstruct.steps.mix import mix
 from selfinstruct.steps.novelty import novelty
 from selfinstruct.steps.pairs import pairs
@@ -29,6 +32,7 @@ from selfinstruct.steps.read import read
 from selfinstruct.steps.read_documents import read_documents
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
+from selfinstruct.steps.self_instruct import self_instruct
 from selfinstruct.steps.student import dpo, sft
 from selfinstruct.steps.ultrafeedback import ultrafeedback
 from selfinstruct.steps.write import write
@@ -39,6 +43,7 @@ __all__ = [
     "answers",
     "best_of",
     "chunk",
+    "classify",
     "cot_self_instruct",
     "dpo",
     "echo",
@@ -47,7 +52,9 @@ __all__ = [
     "evol_quality",
     "ground",
     "heuristics",
+    "instances",
     "judge",
+    "layout",
     "mix",
     "novelty",
     "pairs",
@@ -60,6 +67,7 @@ __all__ = [
     "repetition",
     "respond",
     "select",
+    "self_instruct",
     "sft",
     "ultrafeedback",
     "urls",

@@ -23,6 +23,7 @@ from selfinstruct.teachers.offline import (
     judge,
     preference,
     reasoning,
+    self_instruct,
 )
 from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, solve, tasks
 from selfinstruct.teachers.offline.family import Family, Task
@@ -42,6 +43,9 @@ _PARTS: tuple[Part, ...] = (
     preference.rated,
     preference.compared,
     preference.ranked,
+    self_instruct.classified,
+    self_instruct.instances,
+    self_instruct.instructions,
     alpaca.as_json,
     ground.pairs,
     cot_self_instruct.planned,
