@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from selfinstruct.errors import ConfigError, DataError, nearest
-from selfinstruct.formats import alpaca, files, messages, parquet, seeds
+from selfinstruct.formats import alpaca, files, flan_cot, labelled, messages, p3, parquet, seeds, superni
 from selfinstruct.formats.files import Fault, content_digest
 from selfinstruct.sample import Sample
 
@@ -22,6 +22,10 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Sample]] = {
     "seed_tasks": seeds.sample,
     "alpaca": alpaca.sample,
     "messages": messages.sample,
+    "rows": labelled.sample,
+    "superni": superni.sample,
+    "p3": p3.sample,
+    "flan_cot": flan_cot.sample,
 }
 WRITERS: dict[str, tuple[str, Callable[[Sequence[Sample], BinaryIO], None]]] = {
     "alpaca": ("alpaca.json", alpaca.write),
@@ -32,9 +36,17 @@ FORMATS = {
     "seed_tasks": "JSONL of {id, name, instruction, instances: [{input, output}], is_classification}",
     "alpaca": "JSON array or JSONL of {instruction, input, output}",
     "messages": "JSON array or JSONL of {messages: [{role, content}]}",
+    "rows": "JSON array, JSONL or Parquet of labelled rows with any columns, for `template`",
+    "superni": "a task file of Super-NaturalInstructions",
+    "p3": "JSON array, JSONL or Parquet of rows that P3 or FLAN rendered",
+    "flan_cot": "FLAN's TSV of question, answer and rationale",
     "parquet": "Parquet with the columns of one of these",
 }
 
+_FILES: dict[str, Callable[[Path], Iterator[files.Row]]] = {
+    "superni": superni.rows,
+    "flan_cot": flan_cot.rows,
+}
 _OWN = "a table of whole samples"
 _ROW = "give a file with at least one row"
 
@@ -54,6 +66,8 @@ def read(path: Path, format: str = "auto") -> Iterator[tuple[str, Sample | Fault
     """
     if format not in ("auto", *FORMATS):
         raise ConfigError(f"there is no format `{format}`", nearest(format, ("auto", *FORMATS)))
+    if format == "auto" and superni.recognised(files.start(path)):
+        format = "superni"
     rows = _objects(_container(path, format), path)
     name, ahead = (format, []) if format in READERS else _recognise(rows, path)
     samples = _samples(chain(ahead, rows), path, name)
@@ -64,6 +78,8 @@ def read(path: Path, format: str = "auto") -> Iterator[tuple[str, Sample | Fault
 
 def _container(path: Path, format: str) -> Iterator[files.Row]:
     head = files.start(path)
+    if format in _FILES:
+        return _FILES[format](path)
     if head.startswith(parquet.MAGIC):
         return parquet.rows(path)
     if format == "parquet":
@@ -100,6 +116,7 @@ def _recognise(rows: Iterator[files.Row], path: Path) -> tuple[str, list[files.R
                 ("seed_tasks", "instances"),
                 ("messages", "messages"),
                 ("alpaca", "instruction"),
+                ("p3", "inputs_pretokenized"),
             ):
                 if key in row:
                     return name, ahead

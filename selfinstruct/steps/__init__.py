@@ -18,6 +18,7 @@ from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.sft import sft
+from selfinstruct.steps.template import template
 from selfinstruct.steps.write import write
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "respond",
     "select",
     "sft",
+    "template",
     "urls",
     "words",
     "write",

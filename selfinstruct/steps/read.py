@@ -13,7 +13,7 @@ from selfinstruct.outlook import Estimate, Outlook, Range, Rows, most_tokens, to
 from selfinstruct.run import Place, Run
 from selfinstruct.step import Samples, step
 
-Format = Literal["auto", "seed_tasks", "alpaca", "messages", "parquet"]
+Format = Literal["auto", "seed_tasks", "alpaca", "messages", "rows", "superni", "p3", "flan_cot", "parquet"]
 
 
 def _check(place: Place, *, path: str, format: Format, on_error: str, **_: Any) -> None:
@@ -70,7 +70,8 @@ async def read(
 
     Args:
         path: the file, plain or gzip; relative to the working directory, else to the pipeline file.
-        format: seed_tasks, alpaca, messages or parquet; auto tells by the content.
+        format: seed_tasks, alpaca, messages, superni, p3 or parquet, which auto tells by the content; rows keeps any
+            columns, for `template`; flan_cot is FLAN's TSV.
         limit: read at most so many rows.
         license: the licence that the file is under, such as apache-2.0; it goes into the dataset card.
         source: what the rows are marked with as their source; the file's name unless the rows name one.
