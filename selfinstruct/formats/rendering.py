@@ -161,6 +161,8 @@ class _Labels(NodeTransformer):
 def _choose(choices: Sequence[str] | None, label: Any) -> str:
     if isinstance(label, Undefined):
         str(label)  # raises, and names it
+    if isinstance(label, float) and label.is_integer():  # a column of numbers with gaps, as pandas writes it
+        label = int(label)
     if not isinstance(label, int) or not 0 <= label < len(choices or ()):
         raise CannotRenderError("no_label", f"{label!r} is none of {len(choices or ())} choices")
     return (choices or ())[label]

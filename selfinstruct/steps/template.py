@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from selfinstruct.errors import ConfigError, DataError, nearest
+from selfinstruct import formats
 from selfinstruct.formats import promptsource
 from selfinstruct.formats.promptsource import Collection
 from selfinstruct.formats.rendering import CannotRenderError, Rendered, Renderer
@@ -77,7 +78,7 @@ def _check(
 
 def _sees(place: Place, *, templates: str, **_: Any) -> str:
     path = promptsource.find(templates, place.path(templates))
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return formats.content_digest(path)
 
 
 def _forecast(outlook: Outlook, *, templates: str, use: str, shots: Sequence[int], **chosen: Any) -> Estimate:
