@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from selfinstruct.errors import ConfigError, DataError, nearest
 from selfinstruct import formats
+from selfinstruct.errors import ConfigError, DataError, nearest
 from selfinstruct.formats import promptsource
 from selfinstruct.formats.promptsource import Collection
 from selfinstruct.formats.rendering import CannotRenderError, Rendered, Renderer
@@ -261,20 +260,21 @@ class _Rows:
         return found
 
     def _render(self, n: int, by: Renderer) -> Rendered:
-        def rng() -> random.Random:
-            return self._run.rng("choice", n, by.template.name)
-
         try:
-            return by.render(self._rows[n], rng)
+            return by.render(self._rows[n], lambda: self._run.rng("choice", n, by.template.name))
         except CannotRenderError as error:
-            known = {name.replace("-", "_") for row in self._rows for name in row} if error.column else ()
-            if error.column and error.column not in known:
+            if error.column is not None and error.column not in self._known:
+                hint = nearest(error.column, self._known.values())
                 raise DataError(
                     f"{by.template.where}: no row has the column `{error.column}`",
-                    nearest(error.column, known)
-                    + "; map it with `columns`, or choose other templates by `names`",
+                    f"{hint}; map it with `columns`, or choose other templates by `names`",
                 ) from None
             raise
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        """What templates call each column, and what the rows call it."""
+        return {name.replace("-", "_"): name for row in self._rows for name in row}
 
 
 def _laid_out(solved: Sequence[Rendered], done: Rendered, listed: bool) -> str:

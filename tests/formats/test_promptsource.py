@@ -14,17 +14,20 @@ from selfinstruct.formats.rendering import Renderer
 HEAD = "dataset: toys\nsubset: small\ntemplates:\n"
 GOOD = HEAD + (
     "  a1: !Template\n    answer_choices: Yes ||| No\n    id: a1\n    jinja: '{{text}} ||| {{answer_choices[label]}}'\n"
-    "    metadata: !TemplateMetadata\n      choices_in_prompt: true\n      languages: [en, no]\n      metrics: [Accuracy]\n"
-    "      original_task: true\n    name: is it\n    reference: somebody\n"
+    "    metadata: !TemplateMetadata\n      choices_in_prompt: true\n      languages: [en, no]\n"
+    "      metrics: [Accuracy]\n      original_task: true\n    name: is it\n    reference: somebody\n"
 )
+
+
+def compiled(path: Path) -> list[Renderer]:
+    return [Renderer(each) for each in promptsource.read(path).templates]
 
 
 def told(folder: Path, text: str | bytes) -> str:
     path = folder / "templates.yaml"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(DataError) as error:
-        for each in promptsource.read(path).templates:
-            Renderer(each)
+        compiled(path)
     assert error.value.hint
     return error.value.message.removeprefix(f"{path}: ")
 

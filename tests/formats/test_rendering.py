@@ -64,7 +64,8 @@ def test_without_choices_the_list_is_none() -> None:
 
 def test_zip_most_frequent_and_hyphens() -> None:
     row = {"label-coarse": 2, "a": [1, 2], "b": ["x", "y"], "votes": ["p", "q", "p", "q", "r"]}
-    jinja = "{% for n, t in zip(a, b) %}{{n}}{{t}} {% endfor %}{{label_coarse}} ||| {{votes | most_frequent | join('+')}}"
+    jinja = "{% for n, t in zip(a, b) %}{{n}}{{t}} {% endfor %}{{label_coarse}}"
+    jinja += " ||| {{votes | most_frequent | join('+')}}"
     assert render(jinja, row)[:2] == ("1x 2y 2", "p+q")
     assert render("{{[] | most_frequent}} ||| x", {}).input == "None"
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -18,6 +18,7 @@ from selfinstruct.run import Place
 from selfinstruct.sample import Sample
 from selfinstruct.step import Step
 from selfinstruct.steps import read, template, write
+from selfinstruct.store import FILE as STORE
 
 FILE = """dataset: toys
 templates:
@@ -156,7 +157,7 @@ def test_a_broken_template_file_stops_before_the_run(tmp_path: Path) -> None:
         DataError, match=r"step 2 \(template\): .*templates.yaml: line 3: template `size`: not valid Jinja"
     ):
         rendered(tmp_path, file=FILE.replace("{{text}} Size", "{{text} Size"))
-    assert not (tmp_path / "run" / "run.sqlite").exists()
+    assert not (tmp_path / "run" / STORE).exists()
 
 
 def test_a_changed_template_file_has_the_step_run_again(tmp_path: Path) -> None:
@@ -256,7 +257,9 @@ def test_exemplars_stand_before_the_row_in_flans_layout(tmp_path: Path) -> None:
 
 
 def test_neither_the_row_itself_nor_its_double_is_shown(tmp_path: Path) -> None:
-    double = [{"text": "double", "label": 0}] * 5 + [{"text": f"other {n}", "label": 1} for n in range(3)]
+    double: list[dict[str, Any]] = [{"text": "double", "label": 0}] * 5 + [
+        {"text": f"other {n}", "label": 1} for n in range(3)
+    ]
     for each in rendered(tmp_path, double, names=("size",), shots=(3,)).samples:
         asked = [shown.split("\n\n")[0] for shown in each.instruction.split("\n\n\n")]
         assert len(set(asked)) == len(asked)
@@ -377,7 +380,7 @@ def test_what_a_row_tells_the_reader_to_do_stays_its_text(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("use", "factor"), [("draw", 1), ("all", 3)])
-def test_rows_are_counted(tmp_path: Path, use: str, factor: int) -> None:
+def test_rows_are_counted(tmp_path: Path, use: Literal["draw", "all"], factor: int) -> None:
     (tmp_path / "t.yaml").write_text(FILE)
     outlook = Outlook(Place(tmp_path, tmp_path, {}, Prompts()), Rows(count=Range.exactly(10), waiting=1.0))
     found = template(templates=str(tmp_path / "t.yaml"), use=use).forecast(outlook)
