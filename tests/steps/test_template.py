@@ -223,7 +223,10 @@ def test_a_column_that_templates_need_for_themselves_is_refused(tmp_path: Path) 
 
 
 def test_columns_are_mapped_and_labels_named(tmp_path: Path) -> None:
-    found = [{"review text": "Dull.", "stars": "bad"}, {"review text": "Bright.", "stars": 1}]
+    found: list[dict[str, Any]] = [
+        {"review text": "Dull.", "stars": "bad"},
+        {"review text": "Bright.", "stars": 1},
+    ]
     outcome = rendered(
         tmp_path,
         found,
