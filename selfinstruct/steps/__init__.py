@@ -17,13 +17,14 @@ from selfinstruct.steps.novelty import novelty
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
-from selfinstruct.steps.sft import sft
+from selfinstruct.steps.student import dpo, sft
 from selfinstruct.steps.template import template
 from selfinstruct.steps.write import write
 
 __all__ = [
     "alpaca",
     "answered",
+    "dpo",
     "echo",
     "evaluate",
     "heuristics",
