@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from selfinstruct.budget import NANO
+from selfinstruct.formats import WRITERS
 from selfinstruct.funnel import Funnel, StepRow
 from selfinstruct.sample import Sample
 
@@ -52,7 +53,7 @@ def render(
     funnel: Funnel,
     rows: Sequence[Sample],
     *,
-    files: Sequence[str],
+    formats: Sequence[str],
     name: str | None = None,
     license: str | None = None,
     language: Sequence[str] = (),
@@ -62,7 +63,7 @@ def render(
     Args:
       funnel: What the steps before the export did.
       rows: The rows that are exported, at least one.
-      files: Names of the data files in the folder.
+      formats: Names of the formats in the folder, as WRITERS has them.
       name: The title; the pipeline's name by default.
       license: Overrides the licence that the sources' licences give.
       language: Language codes; the block has none when it is empty.
@@ -72,9 +73,9 @@ def render(
     chosen, why = (license, "as set by the makers of this set") if license else strictest(sources)
     title = " ".join((name or funnel.pipeline or "instruction set").split())
     parts = [
-        _block(title, chosen, language, rows, files),
+        _block(title, chosen, language, rows, formats),
         f"# {_line(title)}",
-        _what(rows, files),
+        _what(rows, formats),
         _section("Made by", _teachers(funnel)),
         _section("Recipe", _recipe(steps, funnel)),
         _section("From candidates to rows", _funnel(steps, len(rows))),
@@ -110,11 +111,11 @@ def strictest(sources: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
 
 
 def _block(
-    title: str, license: str, language: Sequence[str], rows: Sequence[Sample], files: Sequence[str]
+    title: str, license: str, language: Sequence[str], rows: Sequence[Sample], formats: Sequence[str]
 ) -> str:
     """The metadata that the Hub and `load_dataset(folder)` read."""
     # Several files hold the same rows, so exactly one is the data set: the one that holds the most.
-    main = max(files, key=("alpaca.json", "messages.jsonl", "train.parquet").index)
+    main = WRITERS[max(formats, key=list(WRITERS).index)].file
     block: dict[str, Any] = {"pretty_name": title, "license": license}
     if language:
         block["language"] = list(language)
@@ -127,19 +128,14 @@ def _block(
     return "---\n" + yaml.safe_dump(block, sort_keys=False, allow_unicode=True) + "---"
 
 
-def _what(rows: Sequence[Sample], files: Sequence[str]) -> str:
+def _what(rows: Sequence[Sample], formats: Sequence[str]) -> str:
     with_input = sum(bool(row.input) for row in rows)
     turns = sum(message.role == "assistant" for row in rows for message in row.messages)
     count = f"{len(rows):,} {_many('row', len(rows))}"
     text = f"{count} for instruction tuning, {with_input:,} of them with an input"
     if turns > len(rows):
         text += f", {turns:,} answers in all"
-    contents = {
-        "alpaca.json": "the columns `instruction`, `input`, `output`, as one JSON array",
-        "messages.jsonl": "one chat per line, for TRL and chat APIs",
-        "train.parquet": "both views, and the scores, parents and origin of each row",
-    }
-    listing = "\n".join(f"- `{file}`: {contents[file]}" for file in files)
+    listing = "\n".join(f"- `{WRITERS[each].file}`: {WRITERS[each].about}" for each in formats)
     return f"{text}.\n\n{listing}"
 
 

@@ -98,7 +98,7 @@ class Sample:
     def input(self) -> str:
         """Alpaca's input: kept in `meta`, and only true while the first user message still ends with it."""
         text = self.meta.get("input", "")
-        return text if text and self._asked.endswith(_GAP + text) else ""
+        return text if text and isinstance(text, str) and self._asked.endswith(_GAP + text) else ""
 
     @property
     def instruction(self) -> str:

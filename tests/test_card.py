@@ -65,11 +65,11 @@ FUNNEL = Funnel(
     (source("apache-2.0"), GROW),
     {"teacher": "offline"},
 )
-FILES = ("alpaca.json", "messages.jsonl", "train.parquet")
+FORMATS = ("alpaca", "messages", "parquet")
 
 
 def made(funnel: Funnel = FUNNEL, rows: list[Sample] = ROWS, **options: Any) -> str:
-    return card.render(funnel, rows, **{"files": FILES, **options})
+    return card.render(funnel, rows, **{"formats": FORMATS, **options})
 
 
 def block(text: str) -> dict[str, Any]:
@@ -101,13 +101,18 @@ def test_size_categories(count: int, category: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "main"),
-    [(("messages.jsonl", "alpaca.json"), "messages.jsonl"), (("alpaca.json",), "alpaca.json")],
+    ("formats", "main"),
+    [
+        (("messages", "alpaca"), "messages.jsonl"),
+        (("alpaca",), "alpaca.json"),
+        (("preference", "sharegpt"), "preference.jsonl"),
+        (("parquet", "sharegpt_preference"), "train.parquet"),
+    ],
 )
-def test_one_file_is_the_data_set(files: tuple[str, ...], main: str) -> None:
-    text = made(files=files)
+def test_one_file_is_the_data_set(formats: tuple[str, ...], main: str) -> None:
+    text = made(formats=formats)
     assert block(text)["configs"][0]["data_files"][0]["path"] == main
-    assert "train.parquet" not in text
+    assert ("train.parquet" in text) == ("parquet" in formats)
 
 
 def test_it_says_what_was_done() -> None:

@@ -19,12 +19,12 @@ def sample(row: Mapping[str, Any]) -> Sample:
     """
     instruction, input, output = (row.get(name) for name in COLUMNS)
     if not isinstance(instruction, str) or not instruction.strip():
-        seen = "is missing" if "instruction" not in row else f"is {_shown(instruction)}"
+        seen = "is missing" if "instruction" not in row else f"is {shown(instruction)}"
         raise DataError(f"`instruction` {seen}", "every row needs an instruction that is text and not empty")
     for name, value in (("input", input), ("output", output)):
         if value is not None and not isinstance(value, str):
             raise DataError(
-                f"`{name}` is {_shown(value)}", f"`{name}` must be text; write numbers and lists as text"
+                f"`{name}` is {shown(value)}", f"`{name}` must be text; write numbers and lists as text"
             )
     meta = {key: value for key, value in row.items() if key not in COLUMNS}
     return Sample.of(instruction, input or "", output, meta=meta)
@@ -52,6 +52,7 @@ def write(samples: Iterable[Sample], file: BinaryIO) -> None:
     file.write(b"[]" if before.startswith(b"[") else b"\n]")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as an error shows it."""
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 40 else text[:40] + "…"

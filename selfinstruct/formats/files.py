@@ -9,7 +9,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
@@ -37,6 +37,7 @@ class Fault:
     hint: str
     text: str = ""
     reason: str = "malformed"
+    harmless: bool = False  # nothing is wrong with it: it holds nothing that the format looks for
 
     def error(self) -> DataError:
         return DataError(f"{self.path}: {self.place}: {self.message}", self.hint)
@@ -274,6 +275,12 @@ def encodable(value: Any) -> bool:
 
 def _clip(text: str) -> str:
     return text[:CLIP]
+
+
+def write_lines(rows: Iterable[Mapping[str, Any]], file: BinaryIO) -> None:
+    """One JSON object per line, readable in every script."""
+    for row in rows:
+        file.write(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n")
 
 
 @contextlib.contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
 from selfinstruct.errors import DataError
+from selfinstruct.formats import chat
+from selfinstruct.formats.files import write_lines
 from selfinstruct.sample import ROLES, Message, Sample
 
 
@@ -47,10 +48,8 @@ def conversation(messages: Any) -> tuple[Message, ...]:
 
 
 def row(sample: Sample) -> dict[str, list[dict[str, str]]]:
-    return {"messages": [{"role": each.role, "content": each.content} for each in sample.messages]}
+    return {"messages": chat.openai(sample.messages)}
 
 
 def write(samples: Iterable[Sample], file: BinaryIO) -> None:
-    """One JSON object per line."""
-    for each in samples:
-        file.write(json.dumps(row(each), ensure_ascii=False).encode("utf-8") + b"\n")
+    write_lines(map(row, samples), file)

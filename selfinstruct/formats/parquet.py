@@ -41,15 +41,20 @@ def rows(path: Path) -> Iterator[Row]:
     with opened(path) as file:
         try:
             table = pyarrow.parquet.ParquetFile(file)
-            number = 0
-            for batch in table.iter_batches(batch_size=1_000):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"row {number}", _plain_row(path, f"row {number}", row)
+            yield from plain_rows(path, table.iter_batches(batch_size=1_000))
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(
                 f"{path}: is no readable Parquet file: {error}", "fetch or make it again"
             ) from error
+
+
+def plain_rows(path: Path, batches: Iterable[Any]) -> Iterator[Row]:
+    """The rows of Arrow record batches, numbered from 1."""
+    number = 0
+    for batch in batches:
+        for row in batch.to_pylist():
+            number += 1
+            yield f"row {number}", _plain_row(path, f"row {number}", row)
 
 
 def _plain_row(path: Path, place: str, row: dict[str, Any]) -> Any:

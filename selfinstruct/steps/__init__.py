@@ -13,6 +13,7 @@ from selfinstruct.steps.filters import (
     words,
 )
 from selfinstruct.steps.judge import judge
+from selfinstruct.steps.mix import mix
 from selfinstruct.steps.novelty import novelty
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
@@ -29,6 +30,7 @@ __all__ = [
     "evaluate",
     "heuristics",
     "judge",
+    "mix",
     "novelty",
     "placeholder",
     "read",

@@ -1,7 +1,8 @@
-"""`read`: rows of a file become samples."""
+"""`read`: rows of a file, or of a dataset in a folder, become samples."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,37 +10,82 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from selfinstruct import formats
+from selfinstruct.errors import ConfigError
 from selfinstruct.outlook import Estimate, Outlook, Range, Rows, most_tokens, tokens
 from selfinstruct.run import Place, Run
+from selfinstruct.sample import Sample
 from selfinstruct.step import Samples, step
 
-Format = Literal["auto", "seed_tasks", "alpaca", "messages", "rows", "superni", "p3", "flan_cot", "parquet"]
+Format = Literal[
+    "auto",
+    "seed_tasks",
+    "oasst",
+    "oasst_pairs",
+    "kto",
+    "preference",
+    "lima",
+    "sharegpt",
+    "messages",
+    "ultrachat",
+    "prompt_completion",
+    "dolly",
+    "alpaca",
+    "p3",
+    "superni",
+    "flan_cot",
+    "rows",
+    "parquet",
+]
+Columns = Mapping[str, str] | None
+Items = Iterator[tuple[str, Sample | formats.Fault]]
 
 
-def _check(place: Place, *, path: str, format: Format, on_error: str, **_: Any) -> None:
+def _items(
+    place: Place,
+    *,
+    path: str,
+    format: Format,
+    columns: Columns,
+    split: str | None,
+    limit: int | None = None,
+    **_: Any,
+) -> Items:
+    return islice(formats.read(place.path(path), format, columns=columns, split=split), limit)
+
+
+def _check(place: Place, *, columns: Columns, on_error: str, **options: Any) -> None:
     """The file is there and of a known format; its first row is sound, unless faulty rows are skipped."""
-    item = next(formats.read(place.path(path), format))[1]
-    if isinstance(item, formats.Fault) and on_error == "stop":
-        raise item.error()
+    named = list((columns or {}).values())
+    twice = next((name for name in named if named.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(
+            f"read: `columns` names `{twice}` twice", "a column becomes one thing: name it once"
+        )
+    _stop(next(_items(place, columns=columns, **options))[1], on_error)
 
 
-def _sees(place: Place, *, path: str, **_: Any) -> str:
-    return formats.content_digest(place.path(path))
+def _stop(item: Sample | formats.Fault, on_error: str) -> None:
+    """Raises DataError for a faulty row, unless such rows are skipped."""
+    if isinstance(item, formats.Fault) and on_error == "stop" and not item.harmless:
+        error = item.error()
+        error.hint += "; or leave such rows out with `on_error: skip`"
+        raise error
 
 
-def _forecast(
-    outlook: Outlook, *, path: str, format: Format, limit: int | None, on_error: str, **_: Any
-) -> Estimate:
+def _sees(place: Place, *, path: str, split: str | None, **_: Any) -> str:
+    return formats.content_digest(place.path(path), split)
+
+
+def _forecast(outlook: Outlook, *, path: str, on_error: str, **options: Any) -> Estimate:
     sizes: list[int] = []
     bounds: list[int] = []
     waiting = 0
-    for _row, item in islice(formats.read(outlook.place.path(path), format), limit):
+    for _row, item in _items(outlook.place, path=path, **options):
+        _stop(item, on_error)
         if not isinstance(item, formats.Fault):
             sizes.append(sum(tokens(m.content) for m in item.messages))
             bounds.append(sum(most_tokens(m.content) for m in item.messages))
             waiting += not item.answered
-        elif on_error == "stop":
-            raise item.error()
     came = outlook.rows
     total = came.count.expected + len(sizes)
     rows = Rows(
@@ -59,19 +105,23 @@ async def read(
     *,
     path: str,
     format: Format = "auto",
+    columns: dict[str, str] | None = None,
+    split: str | None = None,
     limit: Annotated[int, Field(ge=1)] | None = None,
     license: str | None = None,
     source: str | None = None,
     on_error: Literal["stop", "skip"] = "stop",
 ) -> Samples:
-    """Append the rows of a file to the samples that came: seed tasks, Alpaca, chat messages or Parquet.
+    """Append the rows of a file, or of a dataset in a folder, to the samples that came.
 
     Several `read` steps in a row add up. Columns that the format does not know are kept in `meta`.
 
     Args:
-        path: the file, plain or gzip; relative to the working directory, else to the pipeline file.
-        format: seed_tasks, alpaca, messages, superni, p3 or parquet, which auto tells by the content; rows keeps any
-            columns, for `template`; flan_cot is FLAN's TSV.
+        path: a file, plain or gzip, or a folder; relative to the working directory, else to the pipeline file.
+        format: what the rows are, such as alpaca, sharegpt or oasst; auto tells by the content. rows takes any columns,
+            for `template`.
+        columns: names that the format knows, and the columns that hold them here, such as {instruction: question}.
+        split: which split, for a folder that holds several.
         limit: read at most so many rows.
         license: the licence that the file is under, such as apache-2.0; it goes into the dataset card.
         source: what the rows are marked with as their source; the file's name unless the rows name one.
@@ -81,12 +131,9 @@ async def read(
         yield sample
     file = run.path(path)
     rows = 0
-    for place, item in islice(formats.read(file, format), limit):
+    for place, item in _items(run.place, path=path, format=format, columns=columns, split=split, limit=limit):
+        _stop(item, on_error)
         if isinstance(item, formats.Fault):
-            if on_error == "stop":
-                error = item.error()
-                error.hint += "; or leave such rows out with `on_error: skip`"
-                raise error
             run.made()
             run.drop(item.text, item.reason, place=place, why=item.message)
             continue
@@ -98,6 +145,6 @@ async def read(
         source=source or file.name,
         license=license,
         rows=rows,
-        sha256=formats.content_digest(file),
+        sha256=formats.content_digest(file, split),
         file=file.name,
     )

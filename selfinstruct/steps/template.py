@@ -107,7 +107,6 @@ async def template(
     use: Literal["draw", "all"] = "draw",
     original_task_only: bool = False,
     language: str | None = None,
-    columns: Mapping[str, str] = {},
     choices: tuple[str, ...] = (),
     shots: tuple[Shots, ...] = (0,),
     options: Share = 0.0,
@@ -134,7 +133,6 @@ async def template(
         use: draw one template for each row, of those that suit it, or render it with all
         original_task_only: leave out templates that ask for something else than the dataset was made for
         language: only templates whose own words are in this language, such as en
-        columns: "the template's column: the rows' column, where they differ"
         choices: the names of the labels by their numbers; a `label` that is one of the names becomes its number
         shots: solved rows before each; of several numbers one is drawn for each rendering
         options: the share of renderings that list the answer choices at the end, where the template doesn't name them
@@ -160,7 +158,7 @@ async def template(
         else:
             yield sample
     _refuse(came)
-    rows = _Rows(run, [_columns(each, columns, choices) for each in came])
+    rows = _Rows(run, [_columns(each, choices) for each in came])
     tasks = [str(task or each.meta.get("task") or found.task) for each in came]
     peers: dict[str, list[int]] = defaultdict(list)
     for n, name in enumerate(tasks):
@@ -210,10 +208,9 @@ def _refuse(came: Sequence[Sample]) -> None:
         )
 
 
-def _columns(sample: Sample, columns: Mapping[str, str], choices: Sequence[str]) -> Row:
+def _columns(sample: Sample, choices: Sequence[str]) -> Row:
     """The row as its template sees it."""
-    found = sample.meta["row"]
-    row = {**found, **{name: found[theirs] for name, theirs in columns.items() if theirs in found}}
+    row = dict(sample.meta["row"])
     if choices:
         row["choices"] = list(choices)
         if row.get("label") in choices:
@@ -267,7 +264,7 @@ class _Rows:
                 hint = nearest(error.column, self._known.values())
                 raise DataError(
                     f"{by.template.where}: no row has the column `{error.column}`",
-                    f"{hint}; map it with `columns`, or choose other templates by `names`",
+                    f"{hint}; rename it by `columns` of `read`, or choose other templates by `names`",
                 ) from None
             raise
 

@@ -128,7 +128,8 @@ def test_trec_rendered_from_rows_with_other_column_names_is_rejected_too(tmp_pat
     with pytest.raises(DataError, match="template `trec1`: no row has the column `coarse_label`") as error:
         execute(steps, out=tmp_path / "fixed")
     assert "did you mean `label-coarse`?" in error.value.hint
-    steps = [steps[0], template(templates=trec, names=("trec1",), columns={"coarse_label": "label-coarse"})]
+    named = read(path=str(path), format="rows", columns={"coarse_label": "label-coarse"})
+    steps = [named, template(templates=trec, names=("trec1",))]
     mended = execute(steps, out=tmp_path / "mended").samples
     assert [each.output for each in mended] == ["Entity"] * 60
 

@@ -175,7 +175,9 @@ def test_a_column_that_no_row_has_is_named_with_the_nearest(tmp_path: Path) -> N
     assert error.value.message.endswith(
         "templates.yaml: line 3: template `size`: no row has the column `text`"
     )
-    assert error.value.hint.startswith("did you mean `txt`? (known: label, txt); map it with `columns`")
+    assert error.value.hint.startswith(
+        "did you mean `txt`? (known: label, txt); rename it by `columns` of `read`"
+    )
 
 
 def test_a_row_that_lacks_a_column_is_one_drop(tmp_path: Path) -> None:
@@ -222,20 +224,16 @@ def test_a_column_that_templates_need_for_themselves_is_refused(tmp_path: Path) 
         rendered(tmp_path, [{**ROWS[0], "answer_choices": ["a"]}])
 
 
-def test_columns_are_mapped_and_labels_named(tmp_path: Path) -> None:
+def test_columns_are_renamed_on_the_way_in_and_labels_named(tmp_path: Path) -> None:
     found: list[dict[str, Any]] = [
         {"review text": "Dull.", "stars": "bad"},
         {"review text": "Bright.", "stars": 1},
     ]
-    outcome = rendered(
-        tmp_path,
-        found,
-        templates="classification",
-        names=("tag",),
-        columns={"text": "review text", "label": "stars"},
-        choices=("bad", "good"),
-        task="stars",
-    )
+    path = tmp_path / "reviews.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in found))
+    named = read(path=str(path), format="rows", columns={"text": "review text", "label": "stars"})
+    ours = template(templates="classification", names=("tag",), choices=("bad", "good"), task="stars")
+    outcome = execute([named, ours], out=tmp_path / "run")
     assert [(each.instruction, each.output) for each in outcome.samples] == [
         ("Text: Dull.\nTag:", "bad"),
         ("Text: Bright.\nTag:", "good"),
