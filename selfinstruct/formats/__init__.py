@@ -39,7 +39,7 @@ from selfinstruct.formats.files import Fault
 from selfinstruct.formats.folders import digest as content_digest
 from selfinstruct.sample import Sample
 
-__all__ = ["BESIDE", "FORMATS", "READERS", "WRITERS", "Fault", "content_digest", "read"]
+__all__ = ["BESIDE", "CONTAINERS", "FORMATS", "READERS", "WRITERS", "Fault", "content_digest", "read"]
 
 Row = Mapping[str, Any]
 
@@ -165,8 +165,8 @@ BESIDE: dict[str, tuple[Mapping[str, Any], Files]] = {
     "axolotl": (trainers.AXOLOTL, trainers.axolotl),
 }
 
-# Formats whose files are containers of their own.
-_FILES: dict[str, Callable[[Path], Iterator[files.Row]]] = {
+# Formats whose files are no containers of rows in JSON.
+CONTAINERS: dict[str, Callable[[Path], Iterator[files.Row]]] = {
     "superni": superni.rows,
     "flan_cot": flan_cot.rows,
 }
@@ -215,8 +215,8 @@ def _file(path: Path, format: str, columns: Mapping[str, str] | None) -> Iterato
 
 def _container(path: Path, format: str) -> Iterator[files.Row]:
     head = files.start(path)
-    if format in _FILES:
-        return _FILES[format](path)
+    if format in CONTAINERS:
+        return CONTAINERS[format](path)
     if head.startswith(parquet.MAGIC):
         return parquet.rows(path)
     if format == "parquet":

@@ -306,6 +306,11 @@ def test_every_instance_in_every_encoding(path: Path, tmp_path: Path) -> None:
             assert one.meta["task"] == path.stem
 
 
+def test_the_folder_of_tasks_is_read_whole() -> None:
+    found = [item.meta["task"] for _, item in formats.read(FLAN / "superni") if isinstance(item, Sample)]
+    assert Counter(found) == dict.fromkeys((path.stem for path in SUPERNI), 25)
+
+
 def test_finnish_and_chinese_rows_pass_undamaged(tmp_path: Path) -> None:
     """The Chinese rows are those of a translated Alpaca."""
     with gzip.open(
