@@ -148,9 +148,7 @@ async def template(
         language=language,
         fidelity=fidelity,
     )
-    belongs = collection or (
-        _COLLECTIONS.get(templates, "flan2021") if templates in promptsource.SHIPPED else "t0"
-    )
+    belongs = _COLLECTIONS.get(templates, "flan2021") if templates in promptsource.SHIPPED else "t0"
     came = []
     async for sample in samples:
         if isinstance(sample.meta.get("row"), Mapping):
@@ -191,8 +189,9 @@ async def template(
                 **({"choices": True} if done.choices and (named or listed) else {}),
                 **({"shots": len(solved)} if solved else {}),
             }
-            text = _laid_out(solved, done, listed)
-            yield Sample.of(text, "", done.target, meta=meta, parents=(sample.id,))
+            text = _laid_out([*solved.values(), done], listed)
+            parents = (sample.id, *(came[other].id for other in solved))
+            yield Sample.of(text, "", done.target, meta=meta, parents=parents)
 
 
 def _refuse(came: Sequence[Sample]) -> None:
@@ -237,23 +236,21 @@ class _Rows:
 
     def exemplars(
         self, n: int, by: Renderer, peers: Sequence[int], wanted: int, done: Rendered
-    ) -> list[Rendered]:
+    ) -> dict[int, Rendered]:
         """Up to `wanted` other rows in the same words, none of which asks what row n or another of them asks."""
-        found: list[Rendered] = []
-        if not wanted:
-            return found
+        found: dict[int, Rendered] = {}
         asked = {done.input}
         rng = self._run.rng("exemplars", n, by.template.name)
         for other in rng.sample(peers, min(len(peers), wanted * LOOKS)):
+            if len(found) == wanted:
+                break
             try:
                 shown = self._render(other, by)
             except CannotRenderError:
                 continue
             if other != n and shown.input not in asked:
                 asked.add(shown.input)
-                found.append(shown)
-            if len(found) == wanted:
-                break
+                found[other] = shown
         return found
 
     def _render(self, n: int, by: Renderer) -> Rendered:
@@ -262,6 +259,10 @@ class _Rows:
         except CannotRenderError as error:
             if error.column is not None and error.column not in self._known:
                 hint = nearest(error.column, self._known.values())
+                if error.column == "choices":
+                    hint = (
+                        "name the labels by the option `choices`, or, where each row has its own, in a column"
+                    )
                 raise DataError(
                     f"{by.template.where}: no row has the column `{error.column}`",
                     f"{hint}; rename it by `columns` of `read`, or choose other templates by `names`",
@@ -274,10 +275,10 @@ class _Rows:
         return {name.replace("-", "_"): name for row in self._rows for name in row}
 
 
-def _laid_out(solved: Sequence[Rendered], done: Rendered, listed: bool) -> str:
-    """FLAN's few-shot layout, with its list of options where it is wanted."""
-
-    def asked(each: Rendered) -> str:
-        return "\n- ".join((f"{each.input}\n\nOPTIONS:", *each.choices)) if listed else each.input
-
-    return "\n\n\n".join((*(f"{asked(each)}\n\n{each.target}" for each in solved), asked(done)))
+def _laid_out(shown: Sequence[Rendered], listed: bool) -> str:
+    """FLAN's few-shot layout of solved rows and the one to solve, with its list of options where it is wanted."""
+    asked = [
+        "\n- ".join((f"{each.input}\n\nOPTIONS:", *each.choices)) if listed else each.input for each in shown
+    ]
+    solved = [f"{text}\n\n{each.target}" for text, each in zip(asked[:-1], shown, strict=False)]
+    return "\n\n\n".join((*solved, asked[-1]))

@@ -180,6 +180,12 @@ def test_a_column_that_no_row_has_is_named_with_the_nearest(tmp_path: Path) -> N
     )
 
 
+def test_labels_without_names_are_told_of_the_option(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no row has the column `choices`") as error:
+        rendered(tmp_path, templates="classification")
+    assert error.value.hint.startswith("name the labels by the option `choices`")
+
+
 def test_a_row_that_lacks_a_column_is_one_drop(tmp_path: Path) -> None:
     outcome = rendered(tmp_path, [*ROWS, {"label": 1}, {"text": "thing", "label": -1}], names=("size",))
     assert len(outcome.samples) == 12
@@ -254,6 +260,7 @@ def test_exemplars_stand_before_the_row_in_flans_layout(tmp_path: Path) -> None:
             number = int(re.fullmatch(r"thing (\d+) Size\?", question)[1])  # type: ignore[index]
             assert answer == ("small", "large")[number % 2]
         assert len({first, second, last}) == 3
+        assert len(set(each.parents)) == 3  # the row and its two exemplars
         assert each.meta["shots"] == 2
 
 
