@@ -129,7 +129,7 @@ WRITERS: dict[str, Writer] = {
     "messages": Writer(
         "messages.jsonl",
         "one chat per line, for TRL and chat APIs",
-        lambda sample: chat.answered(sample, "messages"),
+        chat.answered,
         messages.write,
     ),
     "sharegpt": Writer(
@@ -321,8 +321,8 @@ def _some(samples: Iterator[tuple[str, Sample | Fault]], path: Path) -> Iterator
 
 
 def _listing() -> str:
-    known = "; ".join(f"{name} = {what}" for name, what in FORMATS.items())
-    return f"name its columns, such as `columns: {{instruction: question, output: answer}}`; formats: {known}"
+    known = "".join(f"\n    {name} = {what}" for name, what in FORMATS.items())
+    return f"name its columns, such as `columns: {{instruction: question, output: answer}}`; formats:{known}"
 
 
 def _kind(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Alpaca rows (Taori et al. 2023): `instruction`, `input`, `output`."""
+"""Alpaca rows (Taori et al. 2023): `instruction`, `input`, `output`; LLaMA-Factory adds `system` and `history`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 
 from selfinstruct.errors import DataError
-from selfinstruct.sample import Sample
+from selfinstruct.sample import Message, Sample
 
 COLUMNS = ("instruction", "input", "output")
 
 
 def sample(row: Mapping[str, Any]) -> Sample:
-    """A one-turn sample. A row without `output` waits for its answer; other columns go to `meta`.
+    """A sample of one turn, after a text `system` and a `history` of [question, answer] pairs, where there are such.
 
-    A missing, null or empty `input` all mean that the task has none. Raises DataError without place.
+    A row without `output` waits for its answer. A missing, null or empty `input` all mean that the task has none. Other
+    columns go to `meta`. Raises DataError without place.
     """
     instruction, input, output = (row.get(name) for name in COLUMNS)
     if not isinstance(instruction, str) or not instruction.strip():
@@ -27,7 +28,26 @@ def sample(row: Mapping[str, Any]) -> Sample:
                 f"`{name}` is {shown(value)}", f"`{name}` must be text; write numbers and lists as text"
             )
     meta = {key: value for key, value in row.items() if key not in COLUMNS}
-    return Sample.of(instruction, input or "", output, meta=meta)
+    made = Sample.of(instruction, input or "", output, meta=meta)
+    return _after(made) if "system" in meta or "history" in meta else made
+
+
+def _after(sample: Sample) -> Sample:
+    """The sample with what its meta holds as `system` and `history` before it, as far as they are that."""
+    meta, before = dict(sample.meta), []
+    if isinstance(meta.get("system"), str) and (system := meta.pop("system")):
+        before.append(Message("system", system))
+    if _is_history(meta.get("history")):
+        for question, answer in meta.pop("history"):
+            before += [Message("user", question), Message("assistant", answer)]
+    return sample.replace(messages=(*before, *sample.messages), meta=meta)
+
+
+def _is_history(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(turn, list) and len(turn) == 2 and all(isinstance(text, str) for text in turn)
+        for turn in value
+    )
 
 
 def row(sample: Sample) -> dict[str, str]:

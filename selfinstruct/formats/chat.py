@@ -43,7 +43,7 @@ def turn(value: Any, what: str) -> Message:
     if isinstance(speaker, str) and speaker in _TOOLS:
         raise DataError(
             f"{what} is by {speaker!r}: rows with calls of tools are not read",
-            "a row here is made of system, user and assistant messages; leave such rows out",
+            "a row here is made of system, user and assistant messages",
         )
     role = SPEAKERS.get(speaker) if isinstance(speaker, str) else None
     if role is None:
@@ -108,48 +108,52 @@ def rest(row: Mapping[str, Any], *used: str) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key not in used}
 
 
-def pair(
-    asked: Sequence[Message], chosen: str | None, rejected: str | None, meta: Mapping[str, Any]
-) -> Sample:
-    """A sample that ends with the answer `chosen`, or waits for one, and knows the losing answer `rejected`."""
+def pair(asked: Sequence[Message], chosen: str, rejected: str, meta: Mapping[str, Any]) -> Sample:
+    """A sample that ends with the answer `chosen` and knows the losing answer `rejected`."""
     if asked and asked[-1].role == "assistant":
         raise DataError(
             "the prompt ends with an answer of the assistant", "end the prompt with the user's message"
         )
-    answer = () if chosen is None else (Message("assistant", chosen),)
-    return Sample((*ordered(asked), *answer), rejected, meta=dict(meta))
+    return Sample((*ordered(asked), Message("assistant", chosen)), rejected, meta=meta)
 
 
-def fitting(sample: Sample, format: str) -> Sample:
-    """The sample, if its messages are in the order that `format` needs. Raises DataError with the mend."""
+def labelled(sample: Sample) -> list[tuple[str, bool]]:
+    """The answers that a sample has, each with whether it is a good one. Raises DataError as `fitting` does."""
+    fitting(sample)
+    good = [(sample.output, True)] if sample.answered else []
+    return [*good, (sample.rejected, False)] if sample.rejected is not None else good
+
+
+def fitting(sample: Sample) -> Sample:
+    """The sample, if its speakers take turns. Raises DataError with the mend."""
     try:
         ordered(sample.messages)
     except DataError as error:
         raise DataError(
-            f"sample {sample.id} does not fit into {format}: {error.message}",
+            f"sample {sample.id}: {error.message}",
             "messages and parquet hold any order: `formats: [messages, parquet]`",
         ) from None
     return sample
 
 
-def answered(sample: Sample, format: str) -> Sample:
+def answered(sample: Sample) -> Sample:
     """The sample, if it ends with an answer. Raises DataError with the mend."""
     if not sample.answered:
         raise DataError(
-            f"sample {sample.id} has a losing answer and no other: it does not fit into {format}",
+            f"sample {sample.id} has a losing answer and no other",
             "kto and parquet hold such rows: `formats: [kto, parquet]`; or answer them with `respond`",
         )
     return sample
 
 
-def paired(sample: Sample, format: str) -> Sample:
+def paired(sample: Sample) -> Sample:
     """The sample, if it has a chosen and a rejected answer. Raises DataError with the mend."""
     if sample.rejected is None:
         raise DataError(
-            f"sample {sample.id} has no rejected answer: it does not fit into {format}",
-            f"leave {format} out of `formats`, or put a step that makes pairs before `write`",
+            f"sample {sample.id} has no rejected answer",
+            "write another format, or put a step that makes pairs (`pairs`) before `write`",
         )
-    return answered(sample, format)
+    return answered(sample)
 
 
 def openai(messages: Sequence[Message]) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ from selfinstruct.formats.files import content_digest
 
 _KINDS = (".parquet", ".jsonl", ".json", ".ndjson", ".arrow")
 _ABOUT = {"dataset_info.json", "dataset_infos.json", "state.json", "dataset_dict.json", "config.json"}
+_SHARD = re.compile(r"([^/]+?)-\d{5}-of-\d{5}\b")  # a file of a split, as the Hub names it
 _SPLIT = re.compile(r"(?:^|[-_.])(train|training|test|testing|validation|valid|val|dev|eval)(?=[-_.]|$)")
 
 
@@ -151,7 +152,7 @@ def _by_name(folder: Path) -> dict[str, list[Path]]:
         groups: dict[str, list[Path]] = defaultdict(list)
         for file in sorted(place.iterdir()) if place.is_dir() else ():
             if file.is_file() and _kind(file) and file.name not in _ABOUT and not file.name.startswith("."):
-                said = _SPLIT.search(file.name.lower())
+                said = _SHARD.match(file.name) or _SPLIT.search(file.name.lower())
                 groups[said[1] if said else ""].append(file)
         if groups:
             return groups

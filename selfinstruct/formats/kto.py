@@ -42,13 +42,10 @@ def sample(row: Mapping[str, Any]) -> Sample:
 
 def rows(sample: Sample) -> list[dict[str, Any]]:
     """A row for each answer that the sample has, in TRL's conversational form."""
-    chat.fitting(sample, "kto")
-    answers = [(sample.output, True)] if sample.answered else []
-    answers += [(sample.rejected, False)] if sample.rejected is not None else []
     prompt = chat.openai(sample.prompt)
     return [
         {"prompt": prompt, "completion": chat.openai([Message("assistant", text)]), "label": label}
-        for text, label in answers
+        for text, label in chat.labelled(sample)
     ]
 
 

@@ -97,7 +97,7 @@ def _answered(row: Mapping[str, Any], chosen: str, rejected: str) -> Sample:
             "nothing says what was asked", "name the column that does: `columns: {prompt: question}`"
         )
     if column == "instruction":
-        return _instructed(row, chosen, rejected)
+        return alpaca.sample({**chat.rest(row, *_ANSWERS), "output": chosen}).replace(rejected=rejected)
     prompt = row[column]
     if column != "prompt":
         asked = chat.turns(prompt, column)
@@ -111,13 +111,6 @@ def _answered(row: Mapping[str, Any], chosen: str, rejected: str) -> Sample:
     return chat.pair(chat.with_system(row.get("system"), asked), chosen, rejected, meta)
 
 
-def _instructed(row: Mapping[str, Any], chosen: str, rejected: str) -> Sample:
-    if row.get("history"):
-        raise DataError("has a `history`, which is not read", 'write the turns as "conversations" instead')
-    plain = alpaca.sample({**chat.rest(row, *_ANSWERS, "system", "history"), "output": chosen})
-    return plain.replace(messages=chat.with_system(row.get("system"), plain.messages), rejected=rejected)
-
-
 def _same(value: Any, messages: tuple[Message, ...]) -> bool:
     """Whether a column says nothing but what these messages say."""
     return value in (chat.openai(messages), messages[-1].content)
@@ -125,7 +118,7 @@ def _same(value: Any, messages: tuple[Message, ...]) -> bool:
 
 def row(sample: Sample) -> dict[str, Any]:
     """TRL's conversational form. Raises DataError if there are no two answers."""
-    chat.paired(chat.fitting(sample, "preference"), "preference")
+    chat.paired(chat.fitting(sample))
     rejected = Message("assistant", str(sample.rejected))
     return {
         "prompt": chat.openai(sample.prompt),

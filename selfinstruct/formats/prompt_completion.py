@@ -41,7 +41,7 @@ def asked(prompt: Any) -> tuple[Message, ...]:
 
 def row(sample: Sample) -> dict[str, Any]:
     """Raises DataError if the messages do not take turns, or there is no answer."""
-    chat.answered(chat.fitting(sample, "prompt_completion"), "prompt_completion")
+    chat.answered(chat.fitting(sample))
     return {"prompt": chat.openai(sample.prompt), "completion": chat.openai(sample.messages[-1:])}
 
 

@@ -36,13 +36,13 @@ def sample(row: Mapping[str, Any]) -> Sample:
 
 def row(sample: Sample) -> dict[str, Any]:
     """Raises DataError if the messages do not take turns, or there is no answer."""
-    chat.answered(chat.fitting(sample, "sharegpt"), "sharegpt")
+    chat.answered(chat.fitting(sample))
     tools = sample.meta.get("tools")
     return {"conversations": said(sample.messages), **({"tools": tools} if isinstance(tools, str) else {})}
 
 
 def preference(sample: Sample) -> dict[str, Any]:
-    chat.paired(chat.fitting(sample, "sharegpt_preference"), "sharegpt_preference")
+    chat.paired(chat.fitting(sample))
     return {
         "conversations": said(sample.prompt),
         "chosen": {"from": "gpt", "value": sample.output},
@@ -52,12 +52,10 @@ def preference(sample: Sample) -> dict[str, Any]:
 
 def labelled(sample: Sample) -> list[dict[str, Any]]:
     """A row for each answer that the sample has."""
-    chat.fitting(sample, "sharegpt_kto")
-    answers = [(sample.output, True)] if sample.answered else []
-    answers += [(sample.rejected, False)] if sample.rejected is not None else []
     asked = said(sample.prompt)
     return [
-        {"conversations": [*asked, {"from": "gpt", "value": text}], "label": label} for text, label in answers
+        {"conversations": [*asked, {"from": "gpt", "value": text}], "label": label}
+        for text, label in chat.labelled(sample)
     ]
 
 

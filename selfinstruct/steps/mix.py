@@ -16,7 +16,7 @@ from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample
 from selfinstruct.step import Count, Samples, step
 
-Quota = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, le=1)]
+Quota = Annotated[float, Field(ge=0, le=1)] | Annotated[int, Field(ge=0)]
 SHOWN = 8  # groups that the screen names
 NONE = "(none)"  # the group of the rows that name none
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,9 +127,18 @@ def _refuse(rows: Sequence[Sample], formats: Sequence[Format]) -> None:
     if labelled and all(row.rejected is None for row in rows):
         raise DataError(
             f"write: no row has a losing answer, so that {labelled} would hold good ones alone",
-            f"leave {labelled} out of `formats`, or put a step that makes pairs before `write`",
+            f"leave {labelled} out of `formats`, or put a step that makes pairs (`pairs`) before `write`",
         )
     for each in formats:
-        if each in WRITERS:
-            for row in rows:
-                WRITERS[each].fits(row)
+        faults = [] if each not in WRITERS else list(_faults(rows, WRITERS[each].fits))
+        if faults:
+            many = f"write: {len(faults)} of {len(rows)} samples do not fit into {each}, the first"
+            raise DataError(f"{many}: {faults[0].message}", faults[0].hint)
+
+
+def _faults(rows: Sequence[Sample], fits: Callable[[Sample], Any]) -> Iterator[DataError]:
+    for row in rows:
+        try:
+            fits(row)
+        except DataError as error:
+            yield error

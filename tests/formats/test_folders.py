@@ -69,6 +69,14 @@ def test_splits_are_never_mixed(tmp_path: Path) -> None:
     assert "did you mean `test`?" in error.value.hint
 
 
+def test_the_hub_names_the_splits_of_its_shards(tmp_path: Path) -> None:
+    for name, number in (("train_prefs", 1), ("train_sft", 2), ("test_sft", 3)):
+        table(tmp_path / "data" / f"{name}-00000-of-00001.parquet", number)
+    with pytest.raises(ConfigError, match="holds the splits test_sft, train_prefs, train_sft"):
+        folders.files(tmp_path)
+    assert outputs(tmp_path, split="train_sft") == ["2"]
+
+
 def test_a_word_inside_a_name_is_no_split(tmp_path: Path) -> None:
     jsonl(tmp_path / "latest.jsonl", 1)
     jsonl(tmp_path / "trained.jsonl", 2)

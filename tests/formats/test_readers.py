@@ -70,6 +70,28 @@ CHAT = [("user", "Hi?"), ("assistant", "Hello.")]
 ROWS: list[tuple[str, dict[str, Any], list[tuple[str, str]], str | None, dict[str, Any]]] = [
     ("alpaca", {"instruction": "Hi?", "output": "Hello.", "k": [1]}, CHAT, None, {"k": [1]}),
     (
+        "alpaca",
+        {"instruction": "Hi?", "output": "Hello.", "system": "S", "history": [["A", "B"]]},
+        [("system", "S"), ("user", "A"), ("assistant", "B"), *CHAT],
+        None,
+        {},
+    ),
+    ("alpaca", {"instruction": "Hi?", "output": "Hello.", "system": "", "history": []}, CHAT, None, {}),
+    (
+        "alpaca",
+        {"instruction": "Hi?", "output": "Hello.", "system": ["S"], "history": "of Rome"},
+        CHAT,
+        None,
+        {"system": ["S"], "history": "of Rome"},
+    ),
+    (
+        "dolly",
+        {"system": "S", "instruction": "Hi?", "response": "Hello."},
+        [("system", "S"), *CHAT],
+        None,
+        {},
+    ),
+    (
         "seed_tasks",
         {"instruction": "Hi?", "instances": [{"output": "Hello."}]},
         CHAT,
@@ -153,8 +175,14 @@ ROWS: list[tuple[str, dict[str, Any], list[tuple[str, str]], str | None, dict[st
     ),
     (
         "preference",
-        {"instruction": "Hi?", "input": "Now.", "chosen": "Hello.", "rejected": "No.", "history": []},
-        [("user", "Hi?\n\nNow."), ("assistant", "Hello.")],
+        {
+            "instruction": "Hi?",
+            "input": "Now.",
+            "chosen": "Hello.",
+            "rejected": "No.",
+            "history": [["A", "B"]],
+        },
+        [("user", "A"), ("assistant", "B"), ("user", "Hi?\n\nNow."), ("assistant", "Hello.")],
         "No.",
         {"input": "Now."},
     ),
@@ -314,11 +342,6 @@ DAMAGE: list[tuple[str, Any, str]] = [
         "preference",
         {"prompt": [USER, REPLY], "chosen": "y", "rejected": "z"},
         "the prompt ends with an answer",
-    ),
-    (
-        "preference",
-        {"instruction": "x", "history": [["a", "b"]], "chosen": "y", "rejected": "z"},
-        "has a `history`, which is not read",
     ),
     (
         "preference",

@@ -207,14 +207,17 @@ UNFIT = [
     ("messages", Sample.of("Wait.").replace(rejected="No."), "has a losing answer and no other"),
     ("prompt_completion", Sample.of("Wait.").replace(rejected="No."), "has a losing answer and no other"),
     ("sharegpt", Sample.of("Wait.").replace(rejected="No."), "has a losing answer and no other"),
-    ("preference", Sample.of("Hi.", "", "Hello."), "has no rejected answer: it does not fit into preference"),
+    ("preference", Sample.of("Hi.", "", "Hello."), "has no rejected answer"),
     ("sharegpt_preference", Sample.of("Hi.", "", "Hello."), "has no rejected answer"),
     *(
         (format, Sample((Message("user", "a"), Message("user", "b"), Message("assistant", "c")), "d"), what)
         for format, what in (
             *(("prompt_completion", "message 2 is by the user"), ("sharegpt", "message 2 is by the user")),
-            *(("kto", "does not fit into kto"), ("sharegpt_kto", "does not fit into sharegpt_kto")),
-            *(("preference", "does not fit into"), ("sharegpt_preference", "does not fit into")),
+            *(("kto", "message 2 is by the user"), ("sharegpt_kto", "message 2 is by the user")),
+            *(
+                ("preference", "message 2 is by the user"),
+                ("sharegpt_preference", "message 2 is by the user"),
+            ),
         )
     ),
 ]

@@ -123,20 +123,20 @@ def test_the_formats_of_the_option_are_those_that_there_are() -> None:
         (
             [*PAIRS, TALK],
             ("preference",),
-            "has no rejected answer: it does not fit into preference",
+            "1 of 3 samples do not fit into preference, the first: sample",
             "`write`",
         ),
         ([TALK], ("kto",), "no row has a losing answer, so that kto would hold good ones", "`formats`"),
         (
             LABELLED,
             ("kto", "messages"),
-            "a losing answer and no other: it does not fit into",
+            "has a losing answer and no other",
             "[kto, parquet]",
         ),
         (
             [Sample((Message("user", "a"), Message("user", "b"), Message("assistant", "c")))],
             ("sharegpt",),
-            "does not fit into sharegpt: message 2 is by the user, which is not its turn",
+            ": message 2 is by the user, which is not its turn",
             "[messages, parquet]",
         ),
     ],
