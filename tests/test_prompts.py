@@ -20,6 +20,24 @@ EXAMPLES = [Task("Add the numbers.", "1 2", "3"), Task("Name a colour.", "", "Re
 SLOTS: dict[str, dict[str, Any]] = {
     "alpaca/blocks": {"examples": EXAMPLES, "total": 20, "language": "English"},
     "alpaca/json": {"examples": EXAMPLES, "total": 20, "language": "English"},
+    **{
+        f"evol/{name}": {
+            "operator": operator,
+            "format": "XML",
+            "fence": "f00f",
+            "conversation": "user: Hi",
+            "prompt": "Name a fish.",
+        }
+        for name, operator in (
+            ("breadth", "breadth"),
+            ("code", "rarer"),
+            ("depth", "reasoning"),
+            ("input", "input"),
+            ("math", "harder"),
+        )
+    },
+    "evol/equal": {"fence": "f00f", "first": "Name a fish.", "second": "Name two.", "as_json": True},
+    "evol/quality": {"operator": "details", "fence": "f00f", "prompt": "user: Hi", "response": "Hello"},
     "judge/accuracy": {
         "aspect": "accuracy",
         "low": "0",
@@ -177,8 +195,9 @@ def test_text_in_a_slot_stays_text(name: str, payload: str) -> None:
     """Braces, templates and role marks in a row's text come out as they are, in the message where they were put."""
     plain = Prompts().render(name, **SLOTS[name])
     slots = dict(SLOTS[name])
-    if name == "judge/accuracy":
-        slots["response"] = payload
+    slot = next((each for each in ("response", "prompt", "second") if each in slots), None)
+    if slot is not None:
+        slots[slot] = payload
         expected = payload
     else:
         slots["examples"] = [Task("Add.", payload, "3"), *EXAMPLES[1:]]

@@ -2,6 +2,8 @@
 
 from selfinstruct.steps.alpaca import alpaca
 from selfinstruct.steps.evaluate import evaluate
+from selfinstruct.steps.evol import evol
+from selfinstruct.steps.evol_quality import evol_quality
 from selfinstruct.steps.filters import (
     answered,
     echo,
@@ -28,6 +30,8 @@ __all__ = [
     "dpo",
     "echo",
     "evaluate",
+    "evol",
+    "evol_quality",
     "heuristics",
     "judge",
     "mix",
