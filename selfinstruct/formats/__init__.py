@@ -101,7 +101,7 @@ READERS: dict[str, Reader] = {
     ),
     "p3": Reader(
         "rows that P3 or FLAN rendered: {inputs_pretokenized, targets_pretokenized} or {inputs, targets}",
-        lambda row: "inputs_pretokenized" in row,
+        p3.knows,
         p3.sample,
     ),
     "superni": Reader("a task file of Super-NaturalInstructions", lambda row: False, superni.sample),

@@ -13,7 +13,11 @@ from selfinstruct.errors import DataError
 from selfinstruct.sample import Sample
 
 _SOURCES = {"cot": "cot", "niv2": "niv2", "flan2021": "flan2021", "t0": "t0", "dialog": "dialog"}
-_IDS = ("inputs", "targets")  # in P3: numbers of tokens
+_IDS = ("inputs", "targets")  # texts in FLAN, numbers of tokens in P3
+
+
+def knows(row: Mapping[str, Any]) -> bool:
+    return "inputs_pretokenized" in row or all(isinstance(row.get(name), str) for name in _IDS)
 
 
 def sample(row: Mapping[str, Any]) -> Sample:

@@ -62,6 +62,7 @@ class Renderer:
     def __init__(self, template: Template, *, paper: bool = False) -> None:
         self.template = template
         self._env = _environment(paper)
+        self.columns: frozenset[str] = frozenset()  # the names that it asks for
         source = template.jinja
         if paper:
             source = source.replace("}}", f" | string | truncate({CUT}) }}}}")
@@ -73,7 +74,7 @@ class Renderer:
     def _compile(self, source: str, *, labels: bool) -> Any:
         try:
             tree = self._env.parse(source)
-            self.columns = getattr(self, "columns", frozenset()) | meta.find_undeclared_variables(tree)
+            self.columns |= meta.find_undeclared_variables(tree)
             if labels:
                 tree = _Labels().visit(tree)
                 tree.set_environment(self._env)

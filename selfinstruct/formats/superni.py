@@ -17,8 +17,8 @@ from selfinstruct.formats import files
 from selfinstruct.formats.files import CLIP, Fault, Row
 from selfinstruct.sample import Sample
 
-# A file of this format begins with one of its keys, or with one of its list-valued relatives.
-_HEAD = re.compile(rb'\{\s*"(?:Contributors|Source|Categories|Definition|Positive Examples)"\s*:')
+# The keys that a file of this format begins with; rows of other formats have none of them.
+_HEAD = re.compile(rb'\{\s*"(?:Contributors|Definition)"\s*:')
 _EXAMPLES = {"positive": "Positive Examples", "negative": "Negative Examples"}
 _LANGUAGES = ("Input_language", "Output_language", "Instruction_language")
 

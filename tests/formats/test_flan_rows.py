@@ -88,7 +88,7 @@ def test_a_row_of_flan(tmp_path: Path, source: str, collection: str) -> None:
         "_task_name": "whys",
         "_template_type": "zs_opt",
     }
-    (found,) = samples(lines(tmp_path, row), "p3")
+    (found,) = samples(lines(tmp_path, row))
     assert found.meta == {"collection": collection, "task": "whys", "template": "zs_opt", "choices": True}
     (found,) = samples(lines(tmp_path, {**row, "_template_type": "zs_noopt", "_task_source": "?"}), "p3")
     assert found.meta == {"task": "whys", "template": "zs_noopt"}
