@@ -663,7 +663,7 @@ def lines(*rows: Any) -> str:
         (
             lines({"prompt": "x"}),
             "seeds.jsonl: line 1: is of no known format: its keys are 'prompt'",
-            "formats: ",
+            "formats:",
         ),
     ],
     ids=["missing", "empty", "blank", "torn", "no instances", "no object", "twice", "too few", "other keys"],

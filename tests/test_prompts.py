@@ -17,6 +17,7 @@ from selfinstruct.prompts import SHIPPED, Prompts
 from selfinstruct.sample import Message
 
 EXAMPLES = [Task("Add the numbers.", "1 2", "3"), Task("Name a colour.", "", "Red")]
+TOGETHER = {"fence": "f00f", "conversation": [Message("user", "Hi")], "texts": ["Hello", "Bye"]}
 SLOTS: dict[str, dict[str, Any]] = {
     "alpaca/blocks": {"examples": EXAMPLES, "total": 20, "language": "English"},
     "alpaca/json": {"examples": EXAMPLES, "total": 20, "language": "English"},
@@ -46,6 +47,11 @@ SLOTS: dict[str, dict[str, Any]] = {
         "prompt": "user: Hi",
         "response": "Hello",
     },
+    "answers/principled": {"principle": "honesty", "question": "Hi"},
+    "ultrafeedback/aspect": {"aspect": "helpfulness", **TOGETHER},
+    "rank/answers": TOGETHER,
+    "rank/prompts": TOGETHER,
+    "pairwise/better": {**TOGETHER, "aspect": "quality", "first": "Hello", "second": "Bye"},
 }
 
 
@@ -198,6 +204,9 @@ def test_text_in_a_slot_stays_text(name: str, payload: str) -> None:
     slot = next((each for each in ("response", "prompt", "second") if each in slots), None)
     if slot is not None:
         slots[slot] = payload
+        expected = payload
+    elif "fence" in slots or name == "answers/principled":
+        slots |= {"question": f"> {payload} <", "texts": [payload, "Bye"], "first": payload}
         expected = payload
     else:
         slots["examples"] = [Task("Add.", payload, "3"), *EXAMPLES[1:]]

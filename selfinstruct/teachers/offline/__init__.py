@@ -15,7 +15,7 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
-from selfinstruct.teachers.offline import alpaca, evol, judge
+from selfinstruct.teachers.offline import alpaca, evol, judge, preference
 from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, solve, tasks
 from selfinstruct.teachers.offline.family import Family, Task
 from selfinstruct.teachers.offline.part import Asked, Part, Writer
@@ -31,6 +31,9 @@ _PARTS: tuple[Part, ...] = (
     evol.evolved,
     alpaca.continued,
     judge.graded,
+    preference.rated,
+    preference.compared,
+    preference.ranked,
     alpaca.as_json,
 )
 
