@@ -34,6 +34,7 @@ from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.self_instruct import self_instruct
 from selfinstruct.steps.student import dpo, sft
+from selfinstruct.steps.template import template
 from selfinstruct.steps.ultrafeedback import ultrafeedback
 from selfinstruct.steps.write import write
 
@@ -69,6 +70,7 @@ __all__ = [
     "select",
     "self_instruct",
     "sft",
+    "template",
     "ultrafeedback",
     "urls",
     "words",
