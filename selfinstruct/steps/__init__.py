@@ -1,6 +1,7 @@
 """The steps. Importing this package fills the registry; each name here makes a `Step` from its options."""
 
 from selfinstruct.steps.alpaca import alpaca
+from selfinstruct.steps.backtranslate import backtranslate, self_curate
 from selfinstruct.steps.evaluate import evaluate
 from selfinstruct.steps.filters import (
     answered,
@@ -13,28 +14,41 @@ from selfinstruct.steps.filters import (
     words,
 )
 from selfinstruct.steps.judge import judge
+from selfinstruct.steps.magpie import magpie, magpie_filter, magpie_turns
 from selfinstruct.steps.novelty import novelty
+from selfinstruct.steps.persona import persona, personas
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.sft import sft
+from selfinstruct.steps.tag import tag
+from selfinstruct.steps.translate import translate
 from selfinstruct.steps.write import write
 
 __all__ = [
     "alpaca",
     "answered",
+    "backtranslate",
     "echo",
     "evaluate",
     "heuristics",
     "judge",
+    "magpie",
+    "magpie_filter",
+    "magpie_turns",
     "novelty",
+    "persona",
+    "personas",
     "placeholder",
     "read",
     "refusal",
     "repetition",
     "respond",
     "select",
+    "self_curate",
     "sft",
+    "tag",
+    "translate",
     "urls",
     "words",
     "write",

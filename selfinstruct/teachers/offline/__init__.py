@@ -15,7 +15,7 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
-from selfinstruct.teachers.offline import alpaca, judge
+from selfinstruct.teachers.offline import alpaca, backtranslate, judge, magpie, persona, translate
 from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, solve, tasks
 from selfinstruct.teachers.offline.family import Family, Task
 from selfinstruct.teachers.offline.part import Asked, Part, Writer
@@ -28,6 +28,13 @@ _TOKEN = 4  # characters a token, the usual rule of thumb for English
 _PARTS: tuple[Part, ...] = (
     alpaca.continued,
     judge.graded,
+    magpie.continued,
+    magpie.tagged,
+    backtranslate.found,
+    backtranslate.rated,
+    persona.written,
+    persona.imagined,
+    translate.turned,
     alpaca.as_json,
 )
 
