@@ -138,10 +138,10 @@ def scripts(language: str) -> frozenset[str]:
 
 
 _LATIN = (
-    "english german french spanish portuguese italian dutch swedish danish norwegian finnish icelandic polish czech slovak "
-    "slovenian croatian bosnian romanian hungarian estonian latvian lithuanian turkish azerbaijani vietnamese indonesian "
-    "malay filipino tagalog swahili yoruba igbo hausa zulu xhosa afrikaans somali catalan basque galician irish welsh "
-    "maltese albanian luxembourgish latin esperanto"
+    "english german french spanish portuguese italian dutch swedish danish norwegian finnish icelandic polish czech "
+    "slovak slovenian croatian bosnian romanian hungarian estonian latvian lithuanian turkish azerbaijani vietnamese "
+    "indonesian malay filipino tagalog swahili yoruba igbo hausa zulu xhosa afrikaans somali catalan basque galician "
+    "irish welsh maltese albanian luxembourgish latin esperanto"
 )
 _WRITTEN: dict[str, str] = {
     **dict.fromkeys(_LATIN.split(), "LATIN"),

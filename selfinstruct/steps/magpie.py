@@ -191,16 +191,16 @@ async def magpie(
     fidelity: Fidelity = "fixed",
     window: Count = 256,
 ) -> Samples:
-    """Have an aligned model write instructions out of nothing: it sees its chat template up to where the user speaks, and
-    continues (Magpie, Xu et al. 2024, section 2; gen_ins.py).
+    """Have an aligned model write instructions out of nothing: it is shown its chat template up to where the user
+    speaks, and continues (Magpie, Xu et al. 2024, section 2; gen_ins.py).
 
-    Needs a teacher that continues plain text, such as a vLLM server. Each of the `n` draws is one request and brings one
-    instruction that waits for its answer, or a drop. Rows that come in pass through, so that several such steps add up.
-    The system message that steers the draws is no part of the row.
+    Needs a teacher that continues plain text, such as a vLLM server. Each of the `n` draws is one request and brings
+    one instruction that waits for its answer, or a drop. Rows that come in pass through, so that several such steps
+    add up. The system message that steers the draws is no part of the row.
 
-    `fidelity: paper` sends and reads what the original does: it stops at the word "assistant" and at the first line end,
-    begins the text with a token that servers add again, and keeps what was cut at `max_tokens`. `fixed` stops at the
-    template's own marks, cuts what leaked of the next turn, and drops turns that are cut (truncated), only greet
+    `fidelity: paper` sends and reads what the original does: it stops at the word "assistant" and at the first line
+    end, begins the text with a token that servers add again, and keeps what was cut at `max_tokens`. `fixed` stops at
+    the template's own marks, cuts what leaked of the next turn, and drops turns that are cut (truncated), only greet
     (greeting), repeat the system message (system_leak) or are the assistant's (assistant_text). Both drop empty ones.
 
     Args:

@@ -1,4 +1,4 @@
-"""persona, personas: instructions over a grid of domain, task, difficulty and persona (after Persona Hub, Ge et al. 2024)."""
+"""persona, personas: instructions over a grid of attributes (personas as in Persona Hub, Ge et al. 2024)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from selfinstruct.outlook import (
     Rows,
     asked,
     longest_answer,
+    most_tokens,
     tokens,
 )
-from selfinstruct.outlook import most_tokens as most
 from selfinstruct.parse import usable
 from selfinstruct.parse.persona import instructions as read_instructions
 from selfinstruct.parse.persona import persona as read_persona
@@ -155,13 +155,15 @@ def _forecast(
     every = _listed(place, cells) + _grid(axes)
     widest = {name: max((cell.get(name, "") for cell in every), key=len, default="") for name in AXES}
     frame = _frame(place, widest, k, language)
-    schema = most(str(_schema(k)))
+    schema = most_tokens(str(_schema(k)))
     # a persona that comes with a row is a part of what the row holds
     own = outlook.rows.longest
     limit = longest_answer(place.role("teacher"), max_tokens)
     written = k * WRITTEN if limit is None else min(k * WRITTEN, limit)
     shown = sum(tokens(message.content) for message in frame)
-    widest_prompt = None if own is None else sum(most(message.content) for message in frame) + schema + own
+    widest_prompt = (
+        None if own is None else sum(most_tokens(message.content) for message in frame) + schema + own
+    )
     longest = None if limit is None else limit * READ_AGAIN
     return Estimate(
         Rows(

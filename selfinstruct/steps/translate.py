@@ -115,7 +115,8 @@ async def translate(
     """Translate every text of each row: instruction, input and answer, or all messages of a conversation.
 
     Each text is a call of its own, so that none leaks into another. Code (fenced, inline, or standing bare), formulas,
-    addresses and placeholders are taken out before and put back after, byte for byte; numbers must be there again. A row is dropped when one of its texts lost something (lost_code, lost_url, lost_formula, lost_placeholder,
+    addresses and placeholders are taken out before and put back after, byte for byte; numbers must be there again. A
+    row is dropped when one of its texts lost something (lost_code, lost_url, lost_formula, lost_placeholder,
     lost_number), came back as it was (untranslated), in another script (wrong_script), or can't be read. A text without
     a word asks nobody. The row keeps its meta; what it was is under `original`, and its id in `parents`.
 

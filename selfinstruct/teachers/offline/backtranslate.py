@@ -22,7 +22,8 @@ def found(asked: Asked) -> Answer | None:
     count, first, last = len(words), _plain(words[0]), _plain(words[-1])
     if asked.rng.random() < asked.writer.wrong:
         count += asked.rng.choice((-1, 1, 2)) if count > 1 else 1
-    told = f'Write a text of exactly {count} word{"s" * (count != 1)} that begins with "{first}" and ends with "{last}".'
+    many = f"{count} word{'s' * (count != 1)}"
+    told = f'Write a text of exactly {many} that begins with "{first}" and ends with "{last}".'
     if asked.rng.random() < asked.writer.malformed / 2:
         told = asked.rng.choice(("Write the text above again.", "Summarise this passage.", text))
     return said(asked, {"instruction": told})

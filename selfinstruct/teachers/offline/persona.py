@@ -38,5 +38,6 @@ def imagined(asked: Asked) -> Answer | None:
         return None
     words = sorted(set(_WORD.findall(text))) or ["puzzles"]
     rng = asked.rng
-    told = f"Somebody who works at {rng.choice(material.PLACES)}, studies {rng.choice(material.SUBJECTS)} in the evenings"
+    place, subject = rng.choice(material.PLACES), rng.choice(material.SUBJECTS)
+    told = f"Somebody who works at {place}, studies {subject} in the evenings"
     return said(asked, {"persona": f"{told} and cares about {rng.choice(words).lower()}."})
