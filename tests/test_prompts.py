@@ -28,6 +28,15 @@ SLOTS: dict[str, dict[str, Any]] = {
         "prompt": "user: Hi",
         "response": "Hello",
     },
+    "backtranslate/instruction": {"fence": "f00f", "text": "Hello"},
+    "backtranslate/score": {"fence": "f00f", "instruction": "Greet.", "response": "Hello"},
+    "magpie/system": {"task": "math"},
+    "persona/instructions": {"fence": "f00f", "cell": {"domain": "law"}, "k": 3, "language": "English"},
+    "persona/persona": {"fence": "f00f", "text": "Hello"},
+    "tag/category": {"fence": "f00f", "instruction": "Greet.", "categories": {"Math": "numbers"}},
+    "tag/difficulty": {"fence": "f00f", "instruction": "Greet.", "levels": ["easy", "hard"]},
+    "tag/quality": {"fence": "f00f", "instruction": "Greet."},
+    "translate/message": {"fence": "f00f", "language": "German", "text": "Hello", "spans": 2},
 }
 
 
@@ -172,13 +181,16 @@ PAYLOADS = [
 
 
 @pytest.mark.parametrize("payload", PAYLOADS + ROLE_MARKS)
-@pytest.mark.parametrize("name", sorted(SLOTS))
+@pytest.mark.parametrize("name", sorted(SLOTS.keys() - {"magpie/system"}))  # no text of others goes into that
 def test_text_in_a_slot_stays_text(name: str, payload: str) -> None:
     """Braces, templates and role marks in a row's text come out as they are, in the message where they were put."""
     plain = Prompts().render(name, **SLOTS[name])
     slots = dict(SLOTS[name])
-    if name == "judge/accuracy":
-        slots["response"] = payload
+    slot = next((each for each in ("response", "text", "instruction") if each in slots), None)
+    if slot is not None:
+        slots[slot] = expected = payload
+    elif "cell" in slots:
+        slots["cell"] = {"persona": payload}
         expected = payload
     else:
         slots["examples"] = [Task("Add.", payload, "3"), *EXAMPLES[1:]]

@@ -6,15 +6,17 @@ import re
 
 from selfinstruct.errors import ParseError
 from selfinstruct.parse import json_object
-from selfinstruct.text import normal_form
+from selfinstruct.text import normal_form, words
 
 # An instruction that points at the text it was made from can't be followed without it.
+_TEXT = r"(?:text|passage|excerpt|article|document|response)"
 _META = re.compile(
-    r"\b(?:th(?:is|e) (?:text|passage|excerpt|response|document)\b(?! (?:file|box|editor|field|message|object|time))"
-    r"|(?:above|given|following|provided) (?:text|passage|excerpt|article|response|document|answer)\b"
-    r"|the (?:assistant|author of the text)\b)",
+    rf"\b(?:this {_TEXT}\b(?! (?:file|box|editor|field|message|object|time|format))|the above {_TEXT}\b|{_TEXT} above\b"
+    rf"|(?:following|provided) {_TEXT}\b"
+    r"|(?:according to|based on|summari[sz]e|rewrite|paraphrase) the (?:text|passage|excerpt)\b)",
     re.IGNORECASE,
 )
+_BROUGHT = 8  # words behind it by which an instruction brings the text along: "Shorten this text: ..."
 _ALL = 40  # characters from which a text inside the instruction gives the answer away
 
 
@@ -28,7 +30,12 @@ def instruction(text: str, response: str) -> str:
     if not isinstance(found, str) or not found.strip():
         raise ParseError("no_instruction", repr(found)[:80])
     found = found.strip()
-    if (meta := _META.search(found)) is not None and meta[0].lower() not in response.lower():
+    meta = _META.search(found)
+    if (
+        meta is not None
+        and len(words(found[meta.end() :])) < _BROUGHT
+        and meta[0].lower() not in response.lower()
+    ):
         raise ParseError("meta_words", meta[0])
     asked, answered = normal_form(found), normal_form(response)
     if asked == answered or (len(answered) >= _ALL and answered in asked):

@@ -132,7 +132,7 @@ async def translate(
     async def work(sample: Sample) -> tuple[Sample, list[_Part]]:
         done = []
         for text in _texts(sample):
-            source, spans = masked(text)
+            source, spans = masked(text.strip())
             part = _Part(text, source, spans)
             if not wordless(source):
                 # the mark is made from the row, so that it is the same again on replay and unknown to the row's author
@@ -204,10 +204,8 @@ def _translated(part: _Part, written_in: frozenset[str]) -> str:
     if part.completion is None:
         return part.text
     found = translation(usable(part.completion), part.source, part.spans, written_in)
-    # what surrounds a text is a part of it, as the line end behind code is
-    start = len(part.text) - len(part.text.lstrip())
-    end = len(part.text.rstrip())
-    return part.text[:start] + found + part.text[end:]
+    before, _, after = part.text.partition(part.text.strip())  # white space around a text is a part of it
+    return before + found + after
 
 
 def _rebuilt(sample: Sample, texts: Sequence[str], language: str) -> Sample:
