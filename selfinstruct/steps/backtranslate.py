@@ -87,12 +87,12 @@ async def backtranslate(
     max_tokens: Count | None = 512,
     window: Count = 256,
 ) -> Samples:
-    """Find the instruction that each text answers, and make the pair a row (self-augmentation in
-    instruction backtranslation, Li et al. 2023, section 2.2).
+    """Find the instruction that each text answers, and make the pair a row (instruction backtranslation).
 
-    The text of a row is its answer or, where it waits for one, what its user wrote: web text, a passage, an article. It
-    becomes the response, untouched. The paper trains a model of its own for this, on seed rows turned around; here the
-    teacher is asked. An instruction that points at the text (meta_words) or gives it away (echo) is a drop.
+    This is self-augmentation in Humpback (Li et al. 2023, section 2.2). The text of a row is its answer or, where it
+    waits for one, what its user wrote: web text, a passage, an article. It becomes the response, untouched. The paper
+    trains a model of its own for this, on seed rows turned around; here the teacher is asked. An instruction that
+    points at the text (meta_words) or gives it away (echo) is a drop.
 
     Args:
         by: the role that finds the instructions
@@ -167,12 +167,12 @@ async def self_curate(
     max_tokens: Count | None = 400,
     window: Count = 256,
 ) -> Samples:
-    """Rate each response from 1 to 5 as an assistant's answer to its instruction, and keep the best (Li et al. 2023,
-    section 2.3, self-curation).
+    """Rate each response from 1 to 5 as an assistant's answer to its instruction, and keep the best.
 
-    In the paper the model that learns rates its own data, and the better model of each round rates them again: name
-    the student here (`by`) for that. The score is called `curation`. A rating that can't be read, is out of range or
-    is withheld is no number: such rows are dropped (unscored).
+    This is self-curation in Humpback (Li et al. 2023, section 2.3). There the model that learns rates its own data, and
+    the better model of each round rates them again: name the student here (`by`) for that. The score is called
+    `curation`. A rating that can't be read, is out of range or is withheld is no number: such rows are dropped
+    (unscored).
 
     Args:
         min_score: the lowest score that is kept; the paper's best set keeps 5

@@ -191,11 +191,11 @@ async def magpie(
     fidelity: Fidelity = "fixed",
     window: Count = 256,
 ) -> Samples:
-    """Have an aligned model write instructions out of nothing: it is shown its chat template up to where the user
-    speaks, and continues (Magpie, Xu et al. 2024, section 2; gen_ins.py).
+    """Have an aligned model write instructions out of nothing, by its own chat template (Magpie, Xu et al. 2024).
 
-    Needs a teacher that continues plain text, such as a vLLM server. Each of the `n` draws is one request and brings
-    one instruction that waits for its answer, or a drop. Rows that come in pass through, so that several such steps
+    It is shown the template up to where the user speaks, and continues (section 2; gen_ins.py). Needs a teacher that
+    continues plain text, such as a vLLM server. Each of the `n` draws is one request and brings one instruction that
+    waits for its answer, or a drop. Rows that come in pass through, so that several such steps
     add up. The system message that steers the draws is no part of the row.
 
     `fidelity: paper` sends and reads what the original does: it stops at the word "assistant" and at the first line
@@ -453,10 +453,10 @@ async def magpie_filter(
     quality: tuple[Quality, ...] = ("good", "excellent"),
     longest: Count | None = None,
 ) -> Samples:
-    """Keep what Magpie's filtered sets keep (data_filter.ipynb): instructions of these qualities that do not end with a
-    colon, and of those the rows with the longest answers.
+    """Keep what Magpie's filtered sets keep: good instructions, and of those the ones with the longest answers.
 
-    The quality is what a `tag` step before it found. Near-duplicates are the `novelty` step's affair; the original's
+    An instruction that ends with a colon is dropped, too (data_filter.ipynb). The quality is what a `tag` step before it
+    found. Near-duplicates are the `novelty` step's affair; the original's
     reward model has no part here. Of equally long answers the earlier row wins; rows keep their order.
 
     Args:

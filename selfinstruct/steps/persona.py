@@ -198,10 +198,9 @@ async def persona(
     max_tokens: Count | None = 2048,
     window: Count = 256,
 ) -> Samples:
-    """Have the teacher write instructions for every cell of a grid: each domain with each task, difficulty and persona
-    (personas as in Persona Hub, Ge et al. 2024).
+    """Have the teacher write instructions for every cell of a grid of domains, tasks, difficulties and personas.
 
-    Each cell is asked for `n` times, and each call brings up to `k` instructions that wait for their answers, with the
+    The grid is every combination of the values (personas as in Persona Hub, Ge et al. 2024). Each cell is asked for `n` times, and each call brings up to `k` instructions that wait for their answers, with the
     cell's attributes in their meta. Rows that come in give their persona to the grid (see `personas`) and end here
     (persona_source). An instruction is dropped when its ROUGE-L to one kept before it is above the threshold
     (not_novel), or when it speaks of the grid (meta_words). What each cell brought is in the facts of the step; cells
@@ -338,8 +337,10 @@ async def personas(
     max_tokens: Count | None = 300,
     window: Count = 256,
 ) -> Samples:
-    """Imagine for each row who would read or write its text, and note that persona in its meta (Persona Hub, Ge et al.
-    2024, section 2.1, text-to-persona). A `persona` step behind it writes instructions for them.
+    """Imagine for each row who would read or write its text, and note that persona in its meta.
+
+    This is text-to-persona in Persona Hub (Ge et al. 2024, section 2.1). A `persona` step behind it writes instructions
+    for these people.
 
     Args:
         by: the role that imagines

@@ -1,4 +1,4 @@
-"""The offline teacher as an aligned model, as one who labels, finds instructions, writes for cells, pseudo-translates."""
+"""The offline teacher as an aligned model, labelling, finding instructions, writing for cells, pseudo-translating."""
 
 from __future__ import annotations
 
