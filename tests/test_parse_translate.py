@@ -113,6 +113,7 @@ def test_numbers_signs_and_code_alone_ask_nobody() -> None:
         ("Sort 3,4,5 now", "Sortiere jetzt 3, 4, 5", "German", "Sortiere jetzt 3, 4, 5"),
         ("Name two rivers.", "Nenne 2 Flüsse.", "German", "Nenne 2 Flüsse."),
         ("Paris", "Paris", "German", "Paris"),
+        ("10 h 45 min, 5 h 35 min", "10 h 45 min, 5 h 35 min", "German", "10 h 45 min, 5 h 35 min"),
         (
             "Use Python and TensorFlow.",
             "请使用 Python 和 TensorFlow。",

@@ -157,7 +157,7 @@ def translation(text: str, source: str, spans: list[Span], scripts: frozenset[st
     if lost and _numbers(before, _RUN) - _numbers(after, _RUN):
         raise ParseError("lost_number", min(lost), found)
     tokens = [word for word in words(after) if _LETTER.match(word)]
-    if len(tokens) >= _ENOUGH:
+    if len(set(tokens)) >= _ENOUGH:
         if normal_form(before) == normal_form(after):
             raise ParseError("untranslated", found[:80], found)
         fitting = sum(script(word[0]) in scripts for word in tokens)
@@ -166,7 +166,7 @@ def translation(text: str, source: str, spans: list[Span], scripts: frozenset[st
     return _MARK.sub(lambda mark: spans[int(mark[1]) - 1].text, found)
 
 
-_ENOUGH = 4  # words; a name, a label, a formula's letters may be the same in both languages
+_ENOUGH = 4  # different words; a name, a label, a unit may be the same in both languages
 
 
 def _numbers(text: str, pattern: re.Pattern[str]) -> Counter[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from selfinstruct.errors import ConfigError, DataError, ParseError
+from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
 from selfinstruct.outlook import (
     PASS,
     READ_AGAIN,
@@ -39,6 +39,10 @@ Quality = Literal["very poor", "poor", "average", "good", "excellent"]
 
 TURN = 40  # tokens of a user's turn, on average (assumption)
 ANSWER = 300  # tokens of an answer in a conversation, on average (assumption)
+PROBE = 100  # draws after which a server that answers instead of going on is known
+WRAPS = (
+    "this server seems to put the text into a chat template; take one whose /v1/completions leaves it alone"
+)
 # What gen_ins.py stops at besides the template's own marks: any text with the word in it ends there.
 PAPER_STOP = ("assistant", "Assistant", "\n")
 
@@ -242,16 +246,23 @@ async def magpie(
     meta = {"recipe": "magpie", "template": opening.name}
     meta |= {"task": task} if task is not None else {}
     cuts: Counter[str] = Counter()
+    seen = greetings = 0
     async for completion in run.map(ask, range(n), window=run.window(window, "teacher")):
         run.made()
+        if seen == PROBE and greetings * 2 > seen:
+            raise TeacherError(f"{greetings} of the first {seen} draws only greet", WRAPS)
+        seen += 1
         try:
             turn = _paper(completion) if fidelity == "paper" else _turn(completion, opening)
         except ParseError as fault:
             run.drop(completion.text, fault.reason, detail=fault.detail, request=completion.key)
+            greetings += fault.reason == "greeting"
             continue
         cuts[turn.cut] += bool(turn.cut)
         yield run.trace(Sample.of(turn.text, meta=meta), completion)
     run.note(template=opening.name, fidelity=fidelity, cut={rule: cuts[rule] for rule in sorted(+cuts)})
+    if greetings * 2 > n:
+        run.note(warning=f"{greetings} of {n} draws only greet: {WRAPS}")
 
 
 def _ends(opening: _Opening) -> dict[str, Any]:
@@ -455,9 +466,9 @@ async def magpie_filter(
 ) -> Samples:
     """Keep what Magpie's filtered sets keep: good instructions, and of those the ones with the longest answers.
 
-    An instruction that ends with a colon is dropped, too (data_filter.ipynb). The quality is what a `tag` step before it
-    found. Near-duplicates are the `novelty` step's affair; the original's
-    reward model has no part here. Of equally long answers the earlier row wins; rows keep their order.
+    An instruction that ends with a colon is dropped, too (data_filter.ipynb). The quality is what a `tag` step before
+    it found. Near-duplicates are the `novelty` step's affair; the original's reward model has no part here. Of equally
+    long answers the earlier row wins; rows keep their order.
 
     Args:
         quality: the qualities that are kept; an empty list asks for none

@@ -200,11 +200,12 @@ async def persona(
 ) -> Samples:
     """Have the teacher write instructions for every cell of a grid of domains, tasks, difficulties and personas.
 
-    The grid is every combination of the values (personas as in Persona Hub, Ge et al. 2024). Each cell is asked for `n` times, and each call brings up to `k` instructions that wait for their answers, with the
-    cell's attributes in their meta. Rows that come in give their persona to the grid (see `personas`) and end here
-    (persona_source). An instruction is dropped when its ROUGE-L to one kept before it is above the threshold
-    (not_novel), or when it speaks of the grid (meta_words). What each cell brought is in the facts of the step; cells
-    that brought nothing are warned about.
+    The grid is every combination of the values (personas as in Persona Hub, Ge et al. 2024). Each cell is asked for
+    `n` times, and each call brings up to `k` instructions that wait for their answers, with the cell's attributes
+    in their meta. Rows that come in give their persona to the grid (see `personas`) and end here (persona_source).
+    An instruction is dropped when its ROUGE-L to one kept before it is above the threshold (not_novel), or when it
+    speaks of the grid (meta_words). What each cell brought is in the facts of the step; cells that brought nothing
+    are warned about.
 
     Args:
         n: calls for each cell

@@ -94,7 +94,7 @@ TEMPLATES: tuple[Template, ...] = (
     ),
     Template(
         "qwen2.5",
-        r"qwen-?2\.5|qwq",
+        r"qwen-?2\.5",
         _chatml("user"),
         _chatml("assistant"),
         _QWEN,
@@ -104,7 +104,7 @@ TEMPLATES: tuple[Template, ...] = (
     ),
     Template(
         "qwen2",  # and its relatives whose template begins with the user's turn
-        r"qwen-?(1\.5|2|3)|^offline\b",
+        r"qwen-?(1\.5|[23](?!\.))|^offline\b",
         _chatml("user"),
         _chatml("assistant"),
         _QWEN,
@@ -114,7 +114,7 @@ TEMPLATES: tuple[Template, ...] = (
     # Gemma 3 gave the marks other numbers: 107, which ends a turn in Gemma 2, is a line end there.
     Template(
         "gemma-3",
-        r"gemma-?3",
+        r"\bgemma-?3\b",
         _gemma("user"),
         _gemma("model"),
         _GEMMA,
@@ -123,7 +123,7 @@ TEMPLATES: tuple[Template, ...] = (
     ),
     Template(
         "gemma",
-        r"gemma",
+        r"\bgemma(-1\.1|-?2)?[-:]\d+b",
         _gemma("user"),
         _gemma("model"),
         _GEMMA,
@@ -150,6 +150,8 @@ TEMPLATES: tuple[Template, ...] = (
         bos="<s>",
     ),
 )
+# Made from such models, with templates of their own.
+_DERIVED = re.compile(r"hermes|dolphin|distill|openchat|qwen-?2(\.5)?-math", re.IGNORECASE)
 NAMES = tuple(template.name for template in TEMPLATES)
 
 
@@ -158,7 +160,7 @@ def template(name: str, model: str) -> Template:
     if name == "auto":
         base = model.partition("@")[0]  # behind it stands an address
         found = [each for each in TEMPLATES if re.search(each.models, base, re.IGNORECASE)]
-        if not found:
+        if not found or _DERIVED.search(base):
             raise ConfigError(
                 f"no chat template is known for {base}",
                 f"name one (template: {', '.join(NAMES)}), or write it out yourself (pre_query)",

@@ -11,7 +11,7 @@ from fakes import Echo
 from given import given
 from loopback import Loopback
 
-from selfinstruct.errors import ConfigError, DataError
+from selfinstruct.errors import ConfigError, DataError, TeacherError
 from selfinstruct.outlook import Outlook, Rows
 from selfinstruct.pipeline import Outcome, Pipeline, execute, run
 from selfinstruct.sample import Message, Sample
@@ -244,6 +244,15 @@ def test_over_http_a_failing_server_costs_no_row(tmp_path: Path, impatient: None
 def test_a_server_whose_address_wraps_the_text_only_greets(tmp_path: Path, play: Play) -> None:
     outcome = ran(tmp_path, play(Aligned(lambda _: "Hello! How can I assist you today?")), magpie(n=4))
     assert dict(outcome.funnel.steps[0].drops) == {"greeting": 4}
+    assert "4 of 4 draws only greet" in outcome.funnel.steps[0].facts["warning"]
+
+
+def test_such_a_server_is_not_asked_a_thousand_times(tmp_path: Path, play: Play) -> None:
+    teacher = Aligned(lambda _: "Hello! How can I assist you today?")
+    with pytest.raises(TeacherError, match="100 of the first 100 draws only greet") as caught:
+        ran(tmp_path, play(teacher), magpie(n=1000, window=8))
+    assert "/v1/completions" in caught.value.hint
+    assert len(teacher.asked) < 110
 
 
 # turns

@@ -51,6 +51,9 @@ def test_qwen25_begins_with_the_system_message_that_its_own_template_puts_there(
         ("openai/Qwen/Qwen1.5-7B-Chat", "qwen2"),
         ("openai/google/gemma-2-9b-it", "gemma"),
         ("openai/google/gemma-3-4b-it", "gemma-3"),
+        ("openai/google/gemma-7b-it", "gemma"),
+        ("openai/google/gemma-1.1-2b-it", "gemma"),
+        ("openai/gemma3:4b", "gemma-3"),
         ("openai/mistralai/Mistral-7B-Instruct-v0.3", "mistral"),
         ("openai/microsoft/Phi-3-mini-4k-instruct", "phi-3"),
         ("offline", "qwen2"),
@@ -68,6 +71,11 @@ def test_a_family_is_told_by_the_models_name(model: str, name: str) -> None:
         "openai/acme/x@qwen2-box",
         "openai/mistralai/Mistral-7B-Instruct-v0.2",
         "openai/microsoft/Phi-3-small-8k-instruct",
+        "openai/NousResearch/Hermes-3-Llama-3.1-8B",
+        "openai/deepseek-ai/DeepSeek-R1-Distill-Llama-3-8B",
+        "openai/Qwen/Qwen2.5-Math-7B-Instruct",
+        "openai/google/gemma-3n-E4B-it",
+        "openai/google/codegemma-7b-it",
     ],
 )
 def test_of_another_model_nothing_is_guessed(model: str) -> None:
