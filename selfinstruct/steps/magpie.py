@@ -323,7 +323,7 @@ def _forecast_turns(
     if rows.most is not None and rows.count.ceiling is not None and limit is not None:
         grown = rows.count.ceiling * limit * READ_AGAIN
         # each turn shows all before it, with marks around each message
-        marks = most_tokens(frame) + 64 * turns
+        marks = most_tokens(frame) + 128 * turns
         most = 2 * more * (2 * rows.most + rows.count.ceiling * marks) + grown * 2 * more * (more + 1)
     longest = None if rows.longest is None or limit is None else rows.longest + 2 * more * limit * READ_AGAIN
     return Estimate(
@@ -488,6 +488,11 @@ async def magpie_filter(
             run.drop(sample, "ends_with_colon")
         elif longest is None:
             yield sample
+        elif not sample.answered:
+            raise DataError(
+                f"a row has no answer to measure: {sample.instruction[:60]!r}",
+                "put a `respond` step before `magpie_filter`, or leave `longest` out",
+            )
         else:
             rows.append(sample)
     if longest is None:

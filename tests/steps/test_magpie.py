@@ -125,6 +125,23 @@ def test_what_is_no_turn_is_dropped_with_its_reason(
         assert store.request(drop.detail["request"]) is not None
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        "请用三句话解释潮汐，并给出例子：",
+        "اشرح لي المد والجزر في ثلاث جمل.",
+        "Expliquez-moi les marées : « pourquoi arrivent-elles si tard ? »",
+        "Fix this:\n\n```python\ndef add(a, b):\n    return a - b\n```\nIt should add.",
+        "#include <iostream>\nint main() { return 0; }\nWhy does this not print?",
+        "**Task:** sort these\n- b\n- a",
+    ],
+)
+def test_turns_in_any_language_and_of_code_come_through_undamaged(
+    tmp_path: Path, play: Play, turn: str
+) -> None:
+    assert texts(ran(tmp_path, play(Aligned(lambda _: turn)), magpie(n=1))) == [turn]
+
+
 def test_what_leaks_of_the_next_turn_is_cut_and_counted(tmp_path: Path, play: Play) -> None:
     teacher = Aligned(lambda request: f"{drawn(request)}assistant\n\nIt is {request.draw}.")
     outcome = ran(tmp_path, play(teacher), magpie(n=2))
@@ -369,6 +386,14 @@ def test_the_filter_needs_tags_unless_it_asks_for_none(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="carries no quality"):
         ran(tmp_path, None, given([FISH]), magpie_filter())
     assert ran(tmp_path, None, given([FISH]), magpie_filter(quality=()), name="none").samples
+    with pytest.raises(DataError, match="no answer to measure"):
+        ran(
+            tmp_path,
+            None,
+            given([Sample.of("Name it.")]),
+            magpie_filter(quality=(), longest=1),
+            name="open",
+        )
 
 
 # forecast
