@@ -14,7 +14,8 @@ from selfinstruct.steps.filters import (
     words,
 )
 from selfinstruct.steps.judge import judge
-from selfinstruct.steps.magpie import magpie, magpie_filter, magpie_turns
+from selfinstruct.steps.magpie import magpie, magpie_turns
+from selfinstruct.steps.magpie_filter import magpie_filter
 from selfinstruct.steps.novelty import novelty
 from selfinstruct.steps.persona import persona, personas
 from selfinstruct.steps.read import read

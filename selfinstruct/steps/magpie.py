@@ -1,4 +1,4 @@
-"""magpie, magpie_turns, magpie_filter: an aligned model writes the user's turn itself (Magpie, Xu et al. 2024)."""
+"""magpie, magpie_turns: an aligned model writes the user's turn itself (Magpie, Xu et al. 2024)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,6 @@ from selfinstruct.text import normal_form
 Fidelity = Literal["fixed", "paper"]
 Family = Literal["auto", "llama-3", "qwen2.5", "qwen2", "gemma-3", "gemma", "mistral", "phi-3"]
 Task = Literal["math", "code", "translation"]
-Quality = Literal["very poor", "poor", "average", "good", "excellent"]
 
 TURN = 40  # tokens of a user's turn, on average (assumption)
 ANSWER = 300  # tokens of an answer in a conversation, on average (assumption)
@@ -443,64 +442,3 @@ async def magpie_turns(
 
 def _users(sample: Sample) -> int:
     return sum(message.role == "user" for message in sample.messages)
-
-
-def _forecast_filter(outlook: Outlook, *, longest: int | None, **_: Any) -> Estimate:
-    count = outlook.rows.count.times(PASS, 1, 1)
-    if longest is not None:
-        count = Range(
-            min(count.low, longest),
-            min(count.expected, longest),
-            longest if count.ceiling is None else min(count.ceiling, longest),
-        )
-    return Estimate(replace(outlook.rows, count=count), source="low: half of them (assumption)")
-
-
-@step(forecast=_forecast_filter, filters=True)
-async def magpie_filter(
-    run: Run,
-    samples: Samples,
-    *,
-    quality: tuple[Quality, ...] = ("good", "excellent"),
-    longest: Count | None = None,
-) -> Samples:
-    """Keep what Magpie's filtered sets keep: good instructions, and of those the ones with the longest answers.
-
-    An instruction that ends with a colon is dropped, too (data_filter.ipynb). The quality is what a `tag` step before
-    it found. Near-duplicates are the `novelty` step's affair; the original's reward model has no part here. Of equally
-    long answers the earlier row wins; rows keep their order.
-
-    Args:
-        quality: the qualities that are kept; an empty list asks for none
-        longest: keep so many rows, those with the longest answers in characters
-    """
-    rows: list[Sample] = []
-    async for sample in samples:
-        found = sample.meta.get("quality")
-        if quality and found is None:
-            raise DataError(
-                f"a row carries no quality: {sample.instruction[:60]!r}",
-                "put a `tag` step before `magpie_filter`, or set quality: []",
-            )
-        if quality and found not in quality:
-            run.drop(sample, "low_quality", rule="quality", value=found, threshold=list(quality))
-        elif sample.prompt[-1].content.rstrip().endswith((":", "：")):
-            run.drop(sample, "ends_with_colon")
-        elif longest is None:
-            yield sample
-        elif not sample.answered:
-            raise DataError(
-                f"a row has no answer to measure: {sample.instruction[:60]!r}",
-                "put a `respond` step before `magpie_filter`, or leave `longest` out",
-            )
-        else:
-            rows.append(sample)
-    if longest is None:
-        return
-    ranked = sorted(range(len(rows)), key=lambda place: (-len(rows[place].output), place))
-    chosen = set(ranked[:longest])
-    for place, row in enumerate(rows):
-        if place in chosen:
-            yield row
-        else:
-            run.drop(row, "not_longest", rule="longest", value=len(row.output), kept=len(chosen))

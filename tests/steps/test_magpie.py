@@ -16,7 +16,8 @@ from selfinstruct.outlook import Outlook, Rows
 from selfinstruct.pipeline import Outcome, Pipeline, execute, run
 from selfinstruct.sample import Message, Sample
 from selfinstruct.step import Step
-from selfinstruct.steps.magpie import magpie, magpie_filter, magpie_turns
+from selfinstruct.steps.magpie import magpie, magpie_turns
+from selfinstruct.steps.magpie_filter import magpie_filter
 from selfinstruct.steps.respond import respond
 from selfinstruct.store import Store
 from selfinstruct.teachers import Completion, Request, Teacher
