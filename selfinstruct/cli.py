@@ -283,13 +283,7 @@ def _summary(folder: Path) -> None:
     _draw(screen.funnel(found))
     if rows := compare(planned, found):
         _draw(screen.compared(rows))
-    for row in found.steps:
-        headline = row.facts.get("headline")
-        if headline:
-            _say(Text.assemble((f"{row.name}: ", "bold"), screen.safe(str(headline))))
-        if not row.done:
-            waiting = f"; {screen.many(row.pending, 'row')} not decided yet" if row.pending else ""
-            _say(Text.assemble((f"{row.name}: ", "bold"), f"not finished{waiting}"))
+    _draw(screen.said(found))
     if paid.calls > sum(row.calls for row in found.steps):
         _say_filed(folder)
     _draw(screen.Pairs(sorted(found.about.items())))

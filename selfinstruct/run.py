@@ -532,6 +532,11 @@ class Run:
         )  # a column of that name may have come with the data
         return sample.note(requests={**earlier, self._tally.name: completion.key})
 
+    def cost(self, completion: Completion) -> int | None:
+        """Nano-dollars that the answer was billed when it came; None where its price was unknown."""
+        filed = self._session.store.get(completion.key)
+        return None if filed is None else filed.cost_nano
+
     async def memo(self, key: Any, function: Callable[[], Awaitable[Any]]) -> Any:
         """A JSON value computed once per run and key."""
         name = digest([self._tally.name, key])

@@ -9,7 +9,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -316,6 +316,33 @@ def funnel(found: Funnel) -> RenderableType:
     return Group(*parts)
 
 
+def said(found: Funnel) -> RenderableType:
+    """What the steps say of themselves, and what the tasks that one made cover beside its seed tasks."""
+    lines: list[tuple[str, str]] = []
+    for row in found.steps:
+        if headline := row.facts.get("headline"):
+            lines.append((f"{row.name}:", str(headline)))
+        if coverage := row.facts.get("coverage"):
+            lines += [(f"  {what}:", words) for what, words in _coverage(coverage)]
+        if not row.done:
+            waiting = f"; {many(row.pending, 'row')} not decided yet" if row.pending else ""
+            lines.append((f"{row.name}:", f"not finished{waiting}"))
+    return Pairs(lines)
+
+
+def _coverage(fact: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Kinds, first words and regions of new tasks, beside those of the seed tasks."""
+    seeds, tasks = max(fact["seeds"], 1), max(fact["tasks"], 1)
+    kinds = (f"{kind} {was / seeds:.0%} → {now / tasks:.0%}" for kind, (was, now) in fact["kinds"].items())
+    yield "kinds", f"{', '.join(kinds)} (seed tasks → new ones)"
+    begins, near = fact["openings"], fact["regions"]
+    most = ", ".join(f"{word} {count:,}" for word, count in begins["most"].items())
+    yield "first words", f"{begins['tasks']:,}, {begins['new']:,} of them begin no seed task: {most}"
+    apart = f"; {many(near['elsewhere'], 'task')} near none" if near["elsewhere"] else ""
+    reached = f"{near['reached']:,} of {many(fact['seeds'], 'seed task')} have new tasks near them"
+    yield "regions", f"{reached}, at most {near['fullest']:,}{apart}"
+
+
 def warnings(found: Funnel) -> list[str]:
     return [f"{row.name}: {row.facts['warning']}" for row in found.steps if row.facts.get("warning")]
 
@@ -430,25 +457,6 @@ def filed(paid: Spent) -> str:
     tokens = short(paid.input_tokens + paid.output_tokens)
     said = f"{many(paid.calls, 'answer')}, {tokens} tokens, {dollars(paid.cost_nano)}"
     return f"{said}; none of them is asked for again"
-
-
-def plan_notes(rows: Sequence[PlanRow], prices: Sequence[Price | None], today: date) -> list[str]:
-    """What is said below the plan: what the ceiling is, time and disk, and how old the prices are."""
-    said = []
-    if any(row.asks for row in rows):
-        said += [
-            f"ceiling: every answer as long as it may be, and every call paid for {ATTEMPTS} times;"
-            f" a text takes {READ_AGAIN} times the tokens that another model wrote it in",
-            f"time: about {clock(sum(row.seconds for row in rows))};"
-            f" disk: about {size(sum(row.bytes for row in rows))}",
-        ]
-    if any(row.expected_nano for row in rows):
-        said += pricing.old(prices, today) or [f"prices are of {pricing.as_of()}"]
-    if not all(row.priced for row in rows):
-        said.append(
-            "unpriced: set `price: {input: ..., output: ...}` (dollars a million tokens) beside the model"
-        )
-    return said
 
 
 def pilot(found: Pilot) -> str:

@@ -446,7 +446,7 @@ def test_4_the_budget_is_reached_and_a_higher_one_goes_on() -> None:
         assert said.err.startswith("paused: the budget of $0.02 is reached")
         assert "raise --budget" in said.err
         shown = do("show", "r")
-        assert "alpaca: not finished" in shown.out
+        assert "alpaca:  not finished" in shown.out
         assert "… alpaca" in shown.out
         (row,) = [line.split() for line in shown.out.splitlines() if line.startswith("… alpaca")]
         assert row[-5:-2] == [str(len(server.paid)), "1.4k", "$0.0035"]  # calls, tokens, cost
@@ -591,7 +591,7 @@ def test_a_second_process_on_the_same_run_is_told_who_is_there() -> None:
     assert said.err.startswith(f"error: r: process {process.pid} on ")
     assert "is working on this run" in said.err
     assert shown.code == 0  # looking on is allowed
-    assert "alpaca: not finished" in shown.out
+    assert "alpaca:  not finished" in shown.out
 
 
 def test_another_pipelines_folder_and_a_newer_versions(ran: Path) -> None:

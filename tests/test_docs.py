@@ -193,6 +193,22 @@ def test_yaml_blocks_load(block: Block, text: str, checkout: Path, monkeypatch: 
             Caps.of(value)
 
 
+@pytest.mark.parametrize("block", [each for each in blocks("yaml") if "\nuse:" in each.text], ids=name)
+def test_recipes_of_ones_own_run(block: Block, checkout: Path) -> None:
+    """The step stays under 40 lines, rows come out, and they add up."""
+    for code in blocks("python"):
+        if "file" in code.marks:
+            assert len(code.text.splitlines()) < 40
+            Path(code.marks["file"]).write_text(code.text)
+    Path("p.yaml").write_text(block.text)
+    done = CliRunner().invoke(cli.app, ["run", "p.yaml", "--out", "mine"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(Path("mine/dataset/alpaca.json").read_text("utf-8"))
+    assert len(found) > 100
+    assert CliRunner().invoke(cli.app, ["run", "p.yaml", "--out", "mine", "--fresh"]).exit_code == 0
+    assert json.loads(Path("mine/dataset/alpaca.json").read_text("utf-8")) == found
+
+
 _TEACHER = """
 class MyTeacher:
     model, structured, raw = "mine", False, False

@@ -19,7 +19,7 @@ from selfinstruct.teachers import Completion, Request, Teacher
 from selfinstruct.teachers.connect import connect
 
 FILES = sorted((ROOT / "pipelines").glob("*.yaml"))
-TRAINING = ("sft", "evaluate")
+TRAINING = ("sft", "dpo", "evaluate")
 TRAINED = [path for path in FILES if "\n  - sft" in path.read_text("utf-8")]
 
 

@@ -21,7 +21,7 @@ from selfinstruct.steps.persona import persona, personas
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
-from selfinstruct.steps.sft import sft
+from selfinstruct.steps.student import dpo, sft
 from selfinstruct.steps.tag import tag
 from selfinstruct.steps.translate import translate
 from selfinstruct.steps.write import write
@@ -30,6 +30,7 @@ __all__ = [
     "alpaca",
     "answered",
     "backtranslate",
+    "dpo",
     "echo",
     "evaluate",
     "heuristics",

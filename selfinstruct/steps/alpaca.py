@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from selfinstruct import parse
+from selfinstruct.coverage import Coverage, sparse
 from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
+from selfinstruct.growth import Dollars, Growth, Rate, Sampling
+from selfinstruct.growth import check as check_growth
 from selfinstruct.heuristics import instruction_fault
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import (
@@ -63,9 +66,17 @@ def _frame(place: Place, name: str, examples: int, language: str) -> tuple[Messa
 
 
 def _check(
-    place: Place, *, threshold: float, examples: int, fidelity: Fidelity, language: str, **_: Any
+    place: Place,
+    *,
+    threshold: float,
+    examples: int,
+    fidelity: Fidelity,
+    language: str,
+    max_cost_per_kept: float | None,
+    **_: Any,
 ) -> None:
     NoveltyIndex(threshold)
+    check_growth(place, max_cost_per_kept)
     if examples >= TOTAL:
         raise ConfigError(f"{examples} examples leave no room in a list of {TOTAL}", "Alpaca takes 3")
     as_json = place.role("teacher").teacher.structured and fidelity == "fixed"
@@ -122,7 +133,10 @@ async def alpaca(
     fidelity: Fidelity = "fixed",
     threshold: float = 0.7,
     language: str = "English",
+    sampling: Sampling = "uniform",
     patience: Count = 50,
+    min_accept_rate: Rate | None = None,
+    max_cost_per_kept: Dollars | None = None,
     window: Count = 64,
 ) -> Samples:
     """Grow a pool of tasks from the seed tasks that come in, as Alpaca does; yields the `n` new ones.
@@ -142,7 +156,10 @@ async def alpaca(
         fidelity: fixed, or paper for the original's behaviour
         threshold: the highest ROUGE-L F to seed tasks and kept tasks
         language: the language that the tasks are asked for in
+        sampling: uniform, as published, or sparse: seed tasks with few new tasks near them are shown more often
         patience: stop when this many calls in a row bring nothing new
+        min_accept_rate: stop when over 50 calls less than this share of the tasks written is kept
+        max_cost_per_kept: stop when over 50 calls a kept task costs more dollars than this
         window: calls worked on at a time
     """
     seeds = [sample async for sample in samples]
@@ -157,10 +174,26 @@ async def alpaca(
     as_json = teacher.structured and not paper
     params = (PAPER_RAW if raw else PAPER) if paper else FIXED
     first = examples + 1
-    asked = answered = kept = barren = 0
+    growth = Growth(
+        run,
+        n,
+        a_call=TOTAL - examples,
+        patience=patience,
+        min_accept_rate=min_accept_rate,
+        max_cost_per_kept=max_cost_per_kept,
+    )
+    coverage = Coverage([seed.instruction for seed in seeds])
 
-    async def ask(draw: int) -> tuple[list[Sample], Completion]:
-        shown = run.rng("examples", draw).sample(seeds, examples)
+    def questions() -> Iterator[tuple[int, list[Sample]]]:
+        for draw in growth.draws():
+            rng = run.rng("examples", draw)
+            if sampling == "sparse":
+                yield draw, sparse(rng, seeds, coverage.near, examples)
+            else:
+                yield draw, rng.sample(seeds, examples)
+
+    async def ask(question: tuple[int, list[Sample]]) -> tuple[list[Sample], Completion]:
+        draw, shown = question
         prompt = run.render(
             "alpaca/json" if as_json else "alpaca/blocks",
             examples=[Task(s.instruction, s.input, s.output) for s in shown],
@@ -172,24 +205,11 @@ async def alpaca(
         )
         return shown, completion
 
-    def draws() -> Iterator[int]:
-        """The next calls, until those in flight can be expected to fill the pool."""
-        nonlocal asked
-        while barren < patience:
-            expected = (kept + TOTAL - examples) / (
-                answered + 1
-            )  # rows a call; the first is assumed to be full
-            if kept + (asked - answered) * expected >= n:
-                return
-            asked += 1
-            yield asked - 1
-
-    while kept < n and barren < patience:
-        async for shown, completion in run.map(ask, draws(), window=window):
-            answered += 1
-            before = kept
+    while growth.open:
+        async for shown, completion in run.map(ask, questions(), window=window):
+            tasks = _tasks(completion, first, as_json=as_json, paper=paper)
             fresh: list[Sample] = []
-            for task in _tasks(completion, first, as_json=as_json, paper=paper):
+            for task in tasks:
                 run.made()
                 if isinstance(task, ParseError):
                     run.drop(
@@ -207,10 +227,12 @@ async def alpaca(
                     continue
                 fresh.append(sample)
             place = len(index)
+            kept = surplus = 0
             # offered together a task costs a quarter of what it costs alone; the decisions are the same
             matches = index.add_all([sample.instruction for sample in fresh], [sample.id for sample in fresh])
             for sample, match in zip(fresh, matches, strict=True):
-                if kept >= n:
+                if growth.kept + kept >= n:
+                    surplus += 1
                     run.drop(sample, "surplus", rule="n", threshold=n)
                     continue
                 if match is not None:
@@ -230,17 +252,21 @@ async def alpaca(
                     sample = sample.note(most_similar_instructions=top, avg_similarity_score=similar.mean)
                 place += 1
                 kept += 1
+                coverage.add(sample.instruction)
                 yield sample
-            barren = 0 if kept > before else barren + 1
-            run.progress(kept, n)
-    run.note(threshold=threshold, tokens="rouge" if paper else "words", fidelity=fidelity)
-    if not kept:
+            growth.answered(completion, made=len(tasks) - surplus, kept=kept)
+    run.note(
+        threshold=threshold,
+        tokens="rouge" if paper else "words",
+        fidelity=fidelity,
+        coverage=coverage.fact(),
+        **growth.facts(),
+    )
+    if not growth.kept:
         raise TeacherError(
-            f"{answered} completions of {teacher.model} brought not one task that could be kept",
+            f"{growth.calls} completions of {teacher.model} brought not one task that could be kept",
             "`selfinstruct show` counts the reasons, `selfinstruct look` shows a completion",
         )
-    if kept < n:
-        run.note(warning=f"stopped at {kept} of {n} tasks: {patience} calls in a row brought nothing new")
 
 
 def _enough(seeds: int, examples: int) -> None:

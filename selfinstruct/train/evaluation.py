@@ -9,7 +9,7 @@ from selfinstruct.train import Progress, hush, silent
 from selfinstruct.train.chat import render, settle, tokenize
 from selfinstruct.train.data import encode
 from selfinstruct.train.metrics import Answers, Question, Reply
-from selfinstruct.train.sft import unopened
+from selfinstruct.train.stage import unopened
 
 _BATCH = 100
 _SHORTEST = 32  # new tokens that an answer may have at least, where the user sets no limit

@@ -117,7 +117,8 @@ def _card(base: str, facts: Mapping[str, Any], tables: Mapping[str, Mapping[str,
     hub = not Path(base).exists()
     front = ["---", "library_name: transformers", "pipeline_tag: text-generation"]
     front += [f"base_model: {base}"] if hub else []
-    front += ["tags: [selfinstruct, trl, sft]", "---", ""]
+    pairs = "pairs" in facts
+    front += [f"tags: [selfinstruct, trl, {'dpo' if pairs else 'sft'}]", "---", ""]
     start = (
         "a small random student made from the training text"
         if facts["base"] == "tiny"
@@ -125,7 +126,8 @@ def _card(base: str, facts: Mapping[str, Any], tables: Mapping[str, Mapping[str,
     )
     text = (
         f"# {'A fine-tuned student' if not hub else base + ', fine-tuned'}\n\n"
-        f"Supervised fine-tuning of {start}, with loss on answers only. The chat template is part of the tokenizer; "
+        + ("Preference training (DPO) of " if pairs else "Supervised fine-tuning of ")
+        + f"{start}{'' if pairs else ', with loss on answers only'}. The chat template is part of the tokenizer; "
         "generation ends with the tokens in `generation_config.json`.\n"
     )
     training = {key: value for key, value in facts.items() if key != "shown"}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,10 +10,9 @@ from typing import Any
 from selfinstruct.errors import ConfigError
 from selfinstruct.sample import digest
 from selfinstruct.train import TINY, Chat, Progress, hush, silent
-from selfinstruct.train.chat import settle
 from selfinstruct.train.data import Refused, Row, Turns, digest_rows, encode, none_left
-from selfinstruct.train.export import export, exported
 from selfinstruct.train.settings import lora_config, sft_config
+from selfinstruct.train.stage import tokenizer_of, train, unopened
 from selfinstruct.train.tiny import make
 
 
@@ -65,17 +62,11 @@ def prepare(
         DataError: no row is left to train on.
     """
     hush()
-    from transformers import AutoTokenizer
-
     if not chats:
         raise none_left([], [])
     tiny = model == TINY
     base = str(make(chats, student, seed=recipe.seed)) if tiny else model
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(base)
-    except (OSError, ValueError) as error:
-        raise unopened(model, error) from error
-    settle(tokenizer)
+    tokenizer = tokenizer_of(model, base)
     made = encode(tokenizer, chats, limit=recipe.max_length, turns=recipe.turns, progress=progress)
     return Prepared(base, tiny, tokenizer, made.rows, made.refused, made.facts)
 
@@ -103,76 +94,37 @@ def fit(
     Raises:
         ConfigError: an option is unknown to SFTConfig or LoraConfig, or the model can't be packed.
     """
-    what = "tiny" if ready.tiny else ready.base
-    identity = digest([what, digest_rows(ready.rows), asdict(recipe)])
-    stored = exported(output, identity)
-    if stored is not None:
-        return stored
     hush()
-    work = _workplace(output, identity)
-    arguments = sft_config(
-        work,
-        tiny=ready.tiny,
-        epochs=recipe.epochs,
-        max_steps=recipe.max_steps,
-        batch_size=recipe.batch_size,
-        accumulation=recipe.accumulation,
-        learning_rate=recipe.learning_rate,
-        max_length=recipe.max_length,
-        packing=recipe.packing,
-        lora=recipe.lora,
-        seed=recipe.seed,
-        end=ready.tokenizer.eos_token,
-        trainer=recipe.trainer,
-    )
-    progress(0, max(arguments.max_steps, 0), "loading the student")
-    trainer, watch = _trainer(ready, arguments, recipe, progress)
-    from selfinstruct.train.trainer import TINY_THREADS, last_whole, threads
 
-    last = last_whole(work)
-    begun = time.monotonic()
-    with threads(TINY_THREADS if ready.tiny else None):
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
-    facts = {
-        **ready.facts,
-        "base": Path(what).name if Path(what).exists() else what,
-        "steps": trainer.state.global_step,
-        "epochs": round(float(trainer.state.epoch or 0), 2),
-        "losses": watch.losses(),
-        "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
-        "training_seconds": round(time.monotonic() - begun, 1),
-    }
-    progress(trainer.state.global_step, trainer.state.global_step, "exporting the model")
-    export(
-        trainer.model,
-        ready.tokenizer,
+    def make_trainer(work: Path) -> tuple[Any, Any]:
+        arguments = sft_config(
+            work,
+            tiny=ready.tiny,
+            epochs=recipe.epochs,
+            max_steps=recipe.max_steps,
+            batch_size=recipe.batch_size,
+            accumulation=recipe.accumulation,
+            learning_rate=recipe.learning_rate,
+            max_length=recipe.max_length,
+            packing=recipe.packing,
+            lora=recipe.lora,
+            seed=recipe.seed,
+            end=ready.tokenizer.eos_token,
+            trainer=recipe.trainer,
+        )
+        return _trainer(ready, arguments, recipe, progress)
+
+    return train(
         output,
+        digest([TINY if ready.tiny else ready.base, digest_rows(ready.rows), asdict(recipe)]),
+        make_trainer,
         base=ready.base,
-        identity=identity,
-        facts=facts,
-        tables=tables or {},
+        tokenizer=ready.tokenizer,
+        facts=ready.facts,
+        tiny=ready.tiny,
+        tables=tables,
+        progress=progress,
     )
-    shutil.rmtree(work.parent)
-    return facts
-
-
-def unopened(model: str, error: Exception) -> ConfigError:
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    return ConfigError(
-        f"the model {model!r} can't be opened: {first}",
-        "give a folder with a model and its tokenizer, a name on the Hugging Face Hub, or `tiny`",
-    )
-
-
-def _workplace(output: Path, identity: str) -> Path:
-    """Where checkpoints go. Those of other rows or another recipe can't be continued and are removed."""
-    work = output.with_name(f"{output.name}.work")
-    if work.exists():
-        for stale in work.iterdir():
-            if stale.name != identity:
-                shutil.rmtree(stale)
-    (work / identity).mkdir(parents=True, exist_ok=True)
-    return work / identity
 
 
 def _trainer(ready: Prepared, arguments: Any, recipe: Recipe, progress: Progress) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from accelerate.utils import is_peft_model
 from transformers import TrainerCallback
-from trl import SFTTrainer
+from trl import DPOTrainer, SFTTrainer
 
 from selfinstruct.train import MARKER, Progress
 
@@ -61,6 +61,13 @@ class Trainer(SFTTrainer):  # type: ignore[misc]  # untyped library
         )
 
 
+class PairTrainer(DPOTrainer):  # type: ignore[misc]  # untyped library
+    """Takes rows of prompt_ids, chosen_ids and rejected_ids as they are: nothing is tokenised or cut again."""
+
+    def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
+        return dataset
+
+
 class Watch(TrainerCallback):  # type: ignore[misc]  # untyped library
     """Reports steps to `progress`, and marks a checkpoint once all of it is written."""
 
@@ -73,6 +80,10 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # untyped library
         steps = sorted(self._losses)
         chosen = steps[:: max(1, len(steps) // 10)]
         return {str(step): round(self._losses[step], 4) for step in dict.fromkeys([*chosen, *steps[-1:]])}
+
+    def facts(self) -> dict[str, Any]:
+        """What a training's record says of its course."""
+        return {"losses": self.losses()}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         last = next(reversed(self._losses.values()), None)
@@ -87,6 +98,26 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # untyped library
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         (folder / MARKER).write_text(json.dumps({"step": state.global_step}))
+
+
+class PairWatch(Watch):
+    """Keeps the course of the preferences, too."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(progress)
+        self._logged: list[dict[str, float]] = []
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        super().on_log(args, state, control, logs, **kwargs)
+        self._logged = [entry for entry in state.log_history if "rewards/accuracies" in entry]
+
+    def facts(self) -> dict[str, Any]:
+        ends = self._logged[:1] + self._logged[-1:]
+        return {
+            **super().facts(),
+            "accuracy": [round(entry["rewards/accuracies"], 4) for entry in ends],
+            "margin": [round(entry["rewards/margins"], 4) for entry in ends],
+        }
 
 
 @contextmanager

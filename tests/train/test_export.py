@@ -41,7 +41,11 @@ def test_what_is_loaded_again_equals_the_model_in_memory(
     torch.nn.init.normal_(model.lm_head.weight, std=0.5)
     expected = logits(model)
     write(model, tokenizer, tmp_path / "model", student)
-    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path / "model")), expected)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    if torch.cuda.is_available():  # stored in bf16: 8 bits of each weight
+        assert torch.allclose(logits(again).float(), expected, rtol=0.05, atol=0.05 * float(expected.std()))
+        return
+    assert torch.equal(logits(again), expected)
 
 
 def test_a_merged_adapter_equals_the_adapted_model_in_memory(
@@ -59,8 +63,9 @@ def test_a_merged_adapter_equals_the_adapted_model_in_memory(
     adapted = get_peft_model(plain, config)
     expected = logits(adapted)
     write(adapted, tokenizer, tmp_path / "model", student)
-    merged = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "model"))
-    assert torch.allclose(merged, expected, atol=1e-5)
+    merged = logits(AutoModelForCausalLM.from_pretrained(tmp_path / "model")).float()
+    # stored in fp32 on a CPU, in bf16 on a GPU
+    assert torch.allclose(merged, expected, atol=1e-5 if not torch.cuda.is_available() else 5e-2)
     assert not torch.allclose(merged, untouched, atol=1e-2)
 
 

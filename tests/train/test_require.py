@@ -25,7 +25,7 @@ def test_a_missing_library_is_named_with_what_installs_it(
 
 def test_the_steps_are_known_without_importing_a_training_library() -> None:
     code = (
-        "import sys; import selfinstruct.steps.sft, selfinstruct.steps.evaluate, selfinstruct.train.data;"
+        "import sys; import selfinstruct.steps.student, selfinstruct.steps.evaluate, selfinstruct.train.data;"
         "print(sorted({'torch', 'transformers', 'trl', 'peft', 'datasets', 'accelerate'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

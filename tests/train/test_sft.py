@@ -126,8 +126,8 @@ def test_lora_trains_an_adapter_and_exports_one_merged_model(
     names = {path.name for path in (tmp_path / "model").iterdir()}
     assert "model.safetensors" in names
     assert not any("adapter" in name for name in names)
-    base = AutoModelForCausalLM.from_pretrained(student)
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    base = AutoModelForCausalLM.from_pretrained(student, dtype=merged.dtype)  # bf16 where a GPU trained
     changed = {
         name
         for (name, a), b in zip(base.named_parameters(), merged.parameters(), strict=True)

@@ -1,16 +1,17 @@
-"""sft: a student is fine-tuned on the samples and exported."""
+"""sft and dpo: a student is trained on the samples and exported."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from selfinstruct.errors import ConfigError
+from selfinstruct.errors import ConfigError, DataError
 from selfinstruct.funnel import Funnel
 from selfinstruct.run import Place, Run
-from selfinstruct.sample import Sample
+from selfinstruct.sample import Message, Sample
 from selfinstruct.step import Samples, step
 from selfinstruct.train import MARKER, TINY, Chat, require
 
@@ -19,16 +20,22 @@ STUDENT = "student"  # the folder of the tiny student, inside the run's folder
 
 def _check(place: Place, *, output: str, lora: Any, trainer: Any, packing: bool, **_: Any) -> None:
     require()
-    folder = place.dir / output
-    if output == STUDENT:
-        raise ConfigError(f"`output: {STUDENT}` is where the tiny student goes", "give `output` another name")
-    if folder.exists() and not (folder / MARKER).is_file():
-        raise ConfigError(f"{folder} exists and is no model of this step", "give `output` another name")
+    folder = _free(place, output)
     if lora is not None or trainer or packing:
         from selfinstruct.train.settings import lora_config, sft_config
 
         lora_config(lora)
         sft_config(folder, tiny=False, lora=lora, packing=packing, trainer=trainer)
+
+
+def _free(place: Place, output: str) -> Path:
+    """The folder of the model that is to be made. Raises ConfigError when it holds something else."""
+    folder = place.dir / output
+    if output == STUDENT:
+        raise ConfigError(f"`output: {STUDENT}` is where the tiny student goes", "give `output` another name")
+    if folder.exists() and not (folder / MARKER).is_file():
+        raise ConfigError(f"{folder} exists and is no model of this step", "give `output` another name")
+    return folder
 
 
 def _sees(place: Place, *, model: str, **_: Any) -> Any:
@@ -105,10 +112,10 @@ async def sft(
         trainer=trainer or {},
     )
     rows = [sample async for sample in samples]
-    kept = [bool(hold_out) and held_out(_chat(row), hold_out, seed) for row in rows]
+    kept = [bool(hold_out) and held_out(_chat(row.messages), hold_out, seed) for row in rows]
     learnt = [place for place, out in enumerate(kept) if not out]
     ready = prepare(
-        [_chat(rows[place]) for place in learnt],
+        [_chat(rows[place].messages) for place in learnt],
         model=model if model == TINY else _student(run, model),
         student=run.dir / STUDENT,
         recipe=recipe,
@@ -140,12 +147,118 @@ def _words(facts: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _chat(sample: Sample) -> Chat:
-    return [{"role": message.role, "content": message.content} for message in sample.messages]
+def _sees_dpo(place: Place, *, model: str, **_: Any) -> Any:
+    """A bare name is that of a folder of the run, which follows from the steps before."""
+    return None if Path(model).name == model else _sees(place, model=model)
+
+
+def _check_dpo(place: Place, *, model: str, output: str, lora: Any, trainer: Any, **_: Any) -> None:
+    require()
+    folder = _free(place, output)
+    if output == model:
+        raise ConfigError("`output` is the student itself", "give `output` another name")
+    if lora is not None or trainer:
+        from selfinstruct.train.settings import dpo_config, lora_config
+
+        lora_config(lora)
+        dpo_config(folder, lora=lora, trainer=trainer)
+
+
+@step(check=_check_dpo, sees=_sees_dpo, intact=_intact)
+async def dpo(
+    run: Run,
+    samples: Samples,
+    *,
+    model: str = "model",
+    output: str = "aligned",
+    beta: Annotated[float, Field(gt=0)] = 0.1,
+    sft_weight: Annotated[float, Field(ge=0)] = 1.0,
+    epochs: Annotated[float, Field(gt=0)] | None = None,
+    max_steps: Annotated[int, Field(gt=0)] | None = None,
+    batch_size: Annotated[int, Field(gt=0)] | None = None,
+    accumulation: Annotated[int, Field(gt=0)] = 1,
+    learning_rate: Annotated[float, Field(gt=0)] | None = None,
+    max_length: Annotated[int, Field(gt=0)] = 1024,
+    lora: dict[str, Any] | None = None,
+    seed: int = 0,
+    trainer: dict[str, Any] | None = None,
+) -> Samples:
+    """Train a student with TRL's DPO (Rafailov et al. 2023) on rows that have a rejected answer beside the chosen one.
+
+    The samples pass through. Rows without a rejected answer are dropped (no_rejected), as are those whose two answers
+    are the same (same_answers); for the rest the rules of `sft` hold for both answers. Beside DPO's loss stands the
+    likelihood of the chosen answer (`sft_weight`): without it a student comes to prefer rightly and to answer worse.
+
+    Args:
+        model: the student: a folder of this run such as `model`, which `sft` leaves, any folder, or a name on the Hub
+        output: the folder of the new model, inside the run's folder
+        beta: how firmly the student is held to what it was
+        sft_weight: weight of the chosen answers' likelihood beside the preference; 0 for DPO alone, as published
+        epochs: passes over the pairs; by default 1
+        max_steps: optimizer steps; replaces epochs
+        batch_size: pairs of one forward pass; by default 16
+        accumulation: forward passes of one optimizer step
+        learning_rate: its peak; by default 1e-6, with LoRA 1e-5
+        max_length: tokens that a question and either answer may have
+        lora: train a LoRA adapter and merge it: fields of PEFT's LoraConfig, {} for rank 16 on all linear layers
+        seed: of the order of the rows
+        trainer: fields of TRL's DPOConfig, passed on as they are; they win over the options here
+    """
+    from selfinstruct.train.dpo import Pair, Recipe, fit, prepare
+
+    recipe = Recipe(
+        beta=beta,
+        sft_weight=sft_weight,
+        epochs=epochs,
+        max_steps=max_steps,
+        batch_size=batch_size,
+        accumulation=accumulation,
+        learning_rate=learning_rate,
+        max_length=max_length,
+        lora=lora,
+        seed=seed,
+        trainer=trainer or {},
+    )
+    rows: list[Sample] = []
+    async for sample in samples:
+        if not sample.rejected:
+            run.drop(sample, "no_rejected")
+        elif sample.rejected == sample.output:
+            run.drop(sample, "same_answers")
+        else:
+            rows.append(sample)
+    if not rows:
+        raise DataError("no row has a rejected answer", "put a step that makes pairs (`pairs`) before `dpo`")
+    ready = prepare(
+        [Pair(_chat(row.messages), _chat(row.answer(str(row.rejected)).messages)) for row in rows],
+        model=_student(run, model),
+        recipe=recipe,
+        progress=run.progress,
+    )
+    refused = {each.index: each for each in ready.refused}
+    facts = fit(ready, run.dir / output, recipe=recipe, tables=_tables(run.funnel()), progress=run.progress)
+    run.note(model=output, **facts, headline=_preferred(facts))
+    for place, row in enumerate(rows):
+        if place in refused:
+            run.drop(row, refused[place].reason, **refused[place].detail)
+        else:
+            yield row
+
+
+def _preferred(facts: Mapping[str, Any]) -> str:
+    right = " -> ".join(f"{share:.0%}" for share in facts["accuracy"])
+    course = f"{facts['pairs']:,} pairs, {facts['steps']:,} steps in {facts['training_seconds']:.0f} s"
+    return f"{course}, rightly preferred {right}"
+
+
+def _chat(messages: tuple[Message, ...]) -> Chat:
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def _student(run: Run, model: str) -> str:
-    """A folder where there is one of that name, else a name on the Hub."""
+    """A folder of this run, else a folder where there is one of that name, else a name on the Hub."""
+    if (run.dir / model).is_dir():
+        return str(run.dir / model)
     path = run.path(model)
     return str(path) if path.exists() else model
 
