@@ -434,7 +434,10 @@ async def magpie_turns(
             sample = sample.note(ended=talk.ended)
         lengths[_users(sample)] += 1
         yield sample
+    early = ", ".join(f"{reason} {ended[reason]}" for reason in sorted(ended))
     run.note(
+        headline=f"{lengths.total() - ended.total()} conversations of {turns} turns"
+        + (f"; {ended.total()} ended early: {early}" if early else ""),
         turns={str(length): lengths[length] for length in sorted(lengths)},
         ended={reason: ended[reason] for reason in sorted(ended)},
     )

@@ -128,7 +128,7 @@ def _sees(place: Place, *, cells: str | None, **_: Any) -> str | None:
 def _forecast(
     outlook: Outlook,
     *,
-    n: int,
+    draws: int,
     k: int,
     domains: Sequence[str],
     tasks: Sequence[str],
@@ -147,7 +147,7 @@ def _forecast(
     bare = len(_grid(axes))
 
     def calls_of(rows: int) -> int:
-        return n * (listed + (rest * (known + rows) if rows else bare))
+        return draws * (listed + (rest * (known + rows) if rows else bare))
 
     calls = Range(
         calls_of(came.low), calls_of(came.expected), None if came.ceiling is None else calls_of(came.ceiling)
@@ -176,7 +176,7 @@ def _forecast(
         calls=calls,
         input_tokens=calls.times(shown * SHORT, shown, widest_prompt),
         output_tokens=calls.times(written * SHORT, written, limit),
-        source=f"{n} call{'s' * (n > 1)} a cell; prompt measured, {WRITTEN} tokens an instruction (assumption)",
+        source=f"{draws} call{'s' * (draws > 1)} a cell; prompt measured, {WRITTEN} tokens an instruction (assumption)",
     )
 
 
@@ -185,7 +185,7 @@ async def persona(
     run: Run,
     samples: Samples,
     *,
-    n: Count = 1,
+    draws: Count = 1,
     k: Count = 5,
     domains: tuple[str, ...] = (),
     tasks: tuple[str, ...] = (),
@@ -201,14 +201,14 @@ async def persona(
     """Have the teacher write instructions for every cell of a grid of domains, tasks, difficulties and personas.
 
     The grid is every combination of the values (personas as in Persona Hub, Ge et al. 2024). Each cell is asked for
-    `n` times, and each call brings up to `k` instructions that wait for their answers, with the cell's attributes
+    `draws` times, and each call brings up to `k` instructions that wait for their answers, with the cell's attributes
     in their meta. Rows that come in give their persona to the grid (see `personas`) and end here (persona_source).
     An instruction is dropped when its ROUGE-L to one kept before it is above the threshold (not_novel), or when it
     speaks of the grid (meta_words). What each cell brought is in the facts of the step; cells that brought nothing
     are warned about.
 
     Args:
-        n: calls for each cell
+        draws: calls for each cell, with answers of their own
         k: instructions asked for in one call
         domains: values of the domain, such as medicine, or small business
         tasks: kinds of task, such as summarising, or writing code
@@ -249,7 +249,7 @@ async def persona(
         )
 
     kept: Counter[str] = Counter({_name(cell): 0 for cell in grid})
-    items = [(cell, draw) for cell in grid for draw in range(n)]
+    items = [(cell, draw) for cell in grid for draw in range(draws)]
     async for cell, completion in run.map(ask, items, window=run.window(window, "teacher")):
         for found in _read(completion, k):
             run.made()
@@ -279,7 +279,13 @@ async def persona(
                 continue
             kept[_name(cell)] += 1
             yield sample
-    run.note(threshold=threshold, cells=len(grid), coverage=dict(kept))
+    fewest, most = min(kept.values()), max(kept.values())
+    run.note(
+        threshold=threshold,
+        cells=len(grid),
+        by_cell=dict(kept),
+        headline=f"{len(grid)} cells, {fewest} to {most} instructions each",
+    )
     barren = [name for name, count in kept.items() if not count]
     if barren:
         run.note(warning=f"{len(barren)} of {len(grid)} cells brought nothing, such as {barren[0]}")

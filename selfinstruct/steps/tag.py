@@ -140,6 +140,10 @@ async def tag(
     run.note(
         **{kind: {value: counts[kind][value] for value in sorted(counts[kind])} for kind in kinds},
         untagged=untagged,
+        headline="; ".join(
+            f"{kind}: {', '.join(f'{value} {count}' for value, count in counts[kind].most_common(4))}"
+            for kind in kinds
+        ),
     )
 
 

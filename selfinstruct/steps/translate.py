@@ -182,6 +182,8 @@ async def translate(
         language=language,
         scripts=sorted(written_in) or "not checked",
         spared={kind: spared[kind] for kind in sorted(spared)},
+        headline=f"into {language}; left as they were: "
+        + (", ".join(f"{kind} {spared[kind]}" for kind in sorted(spared)) or "nothing"),
     )
 
 

@@ -62,9 +62,11 @@ def grown(folder: Path, teacher: str, *rows: Sample, **options: Any) -> Outcome:
     return execute(steps, out=folder / "run", teacher=teacher)
 
 
-def test_every_cell_is_asked_n_times_and_every_row_carries_its_cell(tmp_path: Path, play: Play) -> None:
+def test_every_cell_is_asked_as_often_as_there_are_draws_and_every_row_carries_its_cell(
+    tmp_path: Path, play: Play
+) -> None:
     teacher = Writes(fresh, structured=True)
-    outcome = grown(tmp_path, play(teacher), n=3, **GRID)
+    outcome = grown(tmp_path, play(teacher), draws=3, **GRID)
     cells = [("law", "easy"), ("law", "hard"), ("farming", "easy"), ("farming", "hard")]
     assert [tuple(shown(request).values()) for request in teacher.asked] == [
         c for c in cells for _ in range(3)
@@ -74,7 +76,8 @@ def test_every_cell_is_asked_n_times_and_every_row_carries_its_cell(tmp_path: Pa
         c for c in cells for _ in range(6)
     ]
     assert all("task" not in sample.meta and not sample.answered for sample in outcome.samples)
-    assert outcome.funnel.steps[0].facts["coverage"] == {" / ".join(cell): 6 for cell in cells}
+    assert outcome.funnel.steps[0].facts["by_cell"] == {" / ".join(cell): 6 for cell in cells}
+    assert outcome.funnel.steps[0].facts["headline"] == "4 cells, 6 to 6 instructions each"
     schema = teacher.asked[0].schema
     assert schema is not None
     assert schema["properties"]["instructions"]["maxItems"] == 2
@@ -133,7 +136,7 @@ def test_a_cell_that_brings_nothing_is_warned_about(
     teacher = Writes(lambda r: said if shown(r)["domain"] == "law" else fresh(r))
     outcome = grown(tmp_path, play(teacher), domains=("law", "art"))
     facts = outcome.funnel.steps[0].facts
-    assert facts["coverage"] == {"law": 0, "art": 2}
+    assert facts["by_cell"] == {"law": 0, "art": 2}
     assert "1 of 2 cells brought nothing, such as law" in facts["warning"]
     assert dict(outcome.funnel.steps[0].drops) == {reason: 1}
 
@@ -176,7 +179,7 @@ def test_orders_in_a_value_stand_between_marks(tmp_path: Path, play: Play) -> No
 
 def test_the_forecast_multiplies_the_grid(tmp_path: Path) -> None:
     place = Pipeline("p", [], {"teacher": "offline"}).place(tmp_path)
-    made = persona(n=2, k=5, **GRID)
+    made = persona(draws=2, k=5, **GRID)
     estimate = made.forecast(Outlook(place, Rows()))
     assert estimate.calls.expected == estimate.calls.ceiling == 8
     assert estimate.rows.count.ceiling == 40
