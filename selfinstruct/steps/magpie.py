@@ -42,8 +42,10 @@ PROBE = 100  # draws after which a server that answers instead of going on is kn
 WRAPS = (
     "this server seems to put the text into a chat template; take one whose /v1/completions leaves it alone"
 )
-# What gen_ins.py stops at besides the template's own marks: any text with the word in it ends there.
-PAPER_STOP = ("assistant", "Assistant", "\n")
+# What gen_ins.py stops at besides the template's own marks: any text with the word in it ends there. With Qwen's models
+# the word in capitals, too.
+PAPER_STOP = ("assistant", "\n")
+PAPER_QWEN = ("Assistant",)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def _opening(
 ) -> _Opening:
     told = _told(place, task, system)
     paper = fidelity == "paper"
-    ends = (*stop, *(PAPER_STOP if paper else ()))
+    qwen = template is not None and template.name.startswith("qwen")
+    ends = (*stop, *(PAPER_STOP if paper else ()), *(PAPER_QWEN if paper and qwen else ()))
     if pre_query is not None:
         if told:
             raise ConfigError(

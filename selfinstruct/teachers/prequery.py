@@ -49,15 +49,11 @@ class Template:
         turns += [
             (self.user if message.role == "user" else self.assistant, message.content) for message in history
         ]
-        return "".join(before + text + after for before, text, after in _spread(turns)) + self.user[0]
+        return "".join(turn[0] + text + turn[1] for turn, text in turns) + self.user[0]
 
     def marked(self, text: str) -> bool:
         """Whether a text holds what would be read as the end of its turn."""
         return any(mark in text for mark in self.stop)
-
-
-def _spread(turns: Sequence[tuple[Turn, str]]) -> list[tuple[str, str, str]]:
-    return [(before, text, after) for (before, after), text in turns]
 
 
 def _llama(role: str) -> Turn:

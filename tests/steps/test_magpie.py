@@ -224,7 +224,10 @@ def test_paper_sends_and_keeps_what_the_original_does(tmp_path: Path, play: Play
     assert texts(outcome) == ["Write an ad for a dental", "What is a ti", "Hello!"]
     assert reasons(tmp_path) == ["empty"]
     assert teacher.asked[0].text == "<|begin_of_text|>" + LLAMA
-    assert {"assistant", "\n"} < set(teacher.asked[0].params["stop"])
+    assert teacher.asked[0].params["stop"][-2:] == ["assistant", "\n"]
+    qwen = Aligned(drawn, model="Qwen/Qwen2-7B-Instruct")
+    ran(tmp_path, play(qwen), magpie(n=1, fidelity="paper"), name="qwen")
+    assert qwen.asked[0].params["stop"][-3:] == ["assistant", "\n", "Assistant"]
 
 
 # over HTTP
