@@ -201,8 +201,8 @@ async def magpie(
 
     It is shown the template up to where the user speaks, and continues (section 2; gen_ins.py). Needs a teacher that
     continues plain text, such as a vLLM server. Each of the `n` draws is one request and brings one instruction that
-    waits for its answer, or a drop. Rows that come in pass through, so that several such steps
-    add up. The system message that steers the draws is no part of the row.
+    waits for its answer, or a drop. Rows that come in pass through, so that several such steps add up. The system
+    message that steers the draws is no part of the row.
 
     `fidelity: paper` sends and reads what the original does: it stops at the word "assistant" and at the first line
     end, begins the text with a token that servers add again, and keeps what was cut at `max_tokens`. `fixed` stops at
