@@ -162,7 +162,7 @@ def _recipe(steps: Sequence[StepRow], funnel: Funnel) -> str:
         recipe.append({row.name: options} if options else row.name)
     head = {**funnel.models, **({"seed": funnel.seed} if funnel.seed else {})}
     text = yaml.safe_dump({**head, "steps": recipe}, sort_keys=False, allow_unicode=True, width=100)
-    said = [_alike(row) for row in steps]
+    said = [*map(_alike, steps), *(str(row.facts["card"]) for row in steps if "card" in row.facts)]
     return "\n\n".join([_fenced(text.rstrip("\n"), "yaml"), *filter(None, said)])
 
 
@@ -235,6 +235,8 @@ def _example(row: Sample) -> str:
     shown = {"instruction": row.instruction, "input": row.input, "output": row.output}
     if len(row.messages) > 2 or row.messages[0].role != "user":
         shown = {f"{place} {each.role}": each.content for place, each in enumerate(row.messages, 1)}
+    if row.rejected is not None:
+        shown["rejected"] = row.rejected
     return json.dumps({key: _clip(text) for key, text in shown.items()}, indent=2, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""The rules that a new instruction has to pass before it is compared with the pool.
+"""The rules that a new instruction has to pass before it is compared with the pool; and what refuses to answer.
 
 `paper` is what the published code does (Self-Instruct, `bootstrap_instructions.py`; Alpaca,
 `generate_instruction.py`, whose list of words is longer). Both look at English text of 2022's GPT-3.
@@ -153,3 +153,44 @@ def _odd_start(text: str) -> bool:
         return not first.isalnum() and first != "$"
     emoji = ord(first) >= 0x1F000
     return not (first.isalnum() or emoji or unicodedata.category(first) in ("Sc", "Ps", "Pi"))
+
+
+def refusal_fault(answer: str, *, boilerplate: bool = True) -> str | None:
+    """`refusal` for an answer that begins by refusing, `boilerplate` for one that speaks of itself as an AI model
+    anywhere, else None. Reads English."""
+    start = " ".join(answer[:400].replace("’", "'").split())
+    if _REFUSES.match(start):
+        return "refusal"
+    return "boilerplate" if boilerplate and _AS_AI.search(answer.replace("’", "'")) else None
+
+
+_AI = r"an?\s+(?:ai|artificial intelligence|(?:large )?language)(?:\s+language)?(?:\s+(?:model|assistant|chatbot))?"
+_SORRY = (
+    r"(?:(?:(?:i'm|i am|we're|we are)\s+)?(?:(?:very|so|truly|really)\s+)?(?:sorry|afraid)|(?:my|i)\s+apolog\w+"
+    r"|unfortunately|regrettably)"
+)
+_CANT = (
+    r"i\s*(?:can't|cannot|can not|won't|will not|do not have|don't have|(?:must|have to) (?:decline|"
+    r"refuse)|(?:am|'m) (?:unable|not (?:able|allowed|programmed|designed|capable)))"
+)
+# What an assistant can't do for its user; "I can't make it to your party" is an answer.
+_TASK = (
+    r"(?:help|assist|provide|answer|comply|fulfil\w*|do (?:that|this|so)|complete|process|generate|create|access|browse"
+    r"|open|view|read (?:the|your|this)|support|discuss|offer|respond|perform|continue|engage|produce|write|execute"
+    r"|translate|summari[sz]e|give (?:you|advice|medical|legal)|display|draw|see|play|determine|identify"
+    r"|(?:enough|sufficient|any) (?:information|context|data)"
+    r"|the (?:ability|capability|capacity|information))"
+)
+_HOW = r"(?:(?:to|be able to|\w+ly)\s+){0,2}"
+_REFUSES = re.compile(
+    rf"{_SORRY}\b[,.;:!]?\s*(?:but\s+|that\s+)?(?:(?:as {_AI}|without)\b[^.]{{0,60}}?,?\s*)?"
+    rf"{_CANT}\s+{_HOW}{_TASK}\b"
+    rf"|{_CANT}\s+{_HOW}{_TASK}\b"
+    rf"|as {_AI}\b[^.]{{0,80}}?\b{_CANT}\b"
+    rf"|{_SORRY}\b,?\s*(?:but\s+)?as {_AI}\b"
+    r"|i'?m sorry,? (?:but )?(?:this|that|your) (?:request|question|instruction|content)\b",
+    re.IGNORECASE,
+)
+_AS_AI = re.compile(
+    rf"\bas {_AI},?\s+i\b|\bi(?:'m| am) (?:just |only |merely )?an ai (?:language )?model\b", re.IGNORECASE
+)

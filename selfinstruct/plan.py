@@ -12,6 +12,7 @@ from selfinstruct.pipeline import Pipeline
 from selfinstruct.pricing import Price, cost, worst
 from selfinstruct.priors import key
 from selfinstruct.run import ATTEMPTS, Place, Role
+from selfinstruct.step import Step
 from selfinstruct.store import FILE, Store
 from selfinstruct.teachers import Usage
 
@@ -97,7 +98,8 @@ def plan(
             estimate = Estimate(kept, source="done in the run here")
             found = None
         elif found is not None:
-            estimate = _corrected(estimate, outlook.rows, found)
+            made = found.made > 0 and not _by_the_row(each, found)
+            estimate = _corrected(estimate, outlook.rows, found, made=made)
         rows.append(_priced(n, each.name, estimate, place, found))
         outlook = Outlook(place, estimate.rows)
     return rows
@@ -132,16 +134,23 @@ def seen(row: StepRow, seconds: float) -> Measured:
     )
 
 
-def _corrected(estimate: Estimate, coming: Rows, found: Measured) -> Estimate:
-    """The estimate with what was seen in the place of what was assumed. The ceilings stay."""
-    if found.made:  # it makes rows until it has as many as are wanted
+def _by_the_row(each: Step, found: Measured) -> bool:
+    """Whether it asks so often for each row that comes, and not until it has made the `n` that are wanted."""
+    return "n" not in each.values and found.calls > 0 and found.came > 0
+
+
+def _corrected(estimate: Estimate, coming: Rows, found: Measured, *, made: bool) -> Estimate:
+    """The estimate with what was seen in the place of what was assumed; the ceilings stay. `made`: it makes rows until
+    it has as many as are wanted.
+    """
+    if made:
         share = estimate.rows.count.expected / found.kept if found.kept else 1.0
         rows = estimate.rows
     else:
         share = coming.count.expected / found.came if found.came else 1.0
         rows = replace(estimate.rows, count=_around(round(found.kept * share), estimate.rows.count))
     if not found.calls:
-        return estimate if found.made else replace(estimate, rows=rows, source=found.source)
+        return estimate if made else replace(estimate, rows=rows, source=found.source)
     return replace(
         estimate,
         rows=rows,

@@ -10,7 +10,16 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,7 +29,7 @@ from selfinstruct.pipeline import Pipeline, about, finish
 from selfinstruct.run import Item, Place, Result, Role, Run, Session
 from selfinstruct.sample import Sample, digest
 from selfinstruct.step import Step
-from selfinstruct.store import FILE, Filed, StepRecord, Store
+from selfinstruct.store import FILE, Drop, Filed, StepRecord, Store
 from selfinstruct.tally import Tally
 from selfinstruct.teachers import Request
 
@@ -73,6 +82,7 @@ class Trial(Session):
         super().__init__(place, store)
         self.missing: set[str] = set()
         self.memos: dict[str, Any] = {}
+        self.played = False  # a step was: what it keeps and drops is not on file
         self._until = time.monotonic() + PATIENCE
 
     def look_at_the_clock(self) -> None:
@@ -127,6 +137,19 @@ class TrialRun(Run):
         if left_out:
             raise Unanswered
 
+    def lost(self) -> Iterator[Drop]:
+        self._on_file()
+        return super().lost()
+
+    def earlier(self) -> Iterator[Sample]:
+        self._on_file()
+        return super().earlier()
+
+    def _on_file(self) -> None:
+        """Ends the rehearsal where a step asks for what only a run would leave on file."""
+        if self._trial.played:
+            raise OutOfTime
+
     async def memo(self, key: Any, function: Callable[[], Awaitable[Any]]) -> Any:
         """As in a run, but what is not on file yet is forgotten afterwards."""
         name = digest([self._tally.name, key])
@@ -174,6 +197,7 @@ async def perform(
     part.asks = len(session.missing)
     part.reused = tally.calls
     part.sure = part.asks if view.sure is None else view.sure
+    session.played = True
     return part, kept
 
 

@@ -12,7 +12,16 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -559,6 +568,16 @@ class Run:
     def funnel(self) -> Funnel:
         """What the finished steps before this one did."""
         return Funnel.of(self._session.store)
+
+    def lost(self) -> Iterator[Drop]:
+        """What the steps before this one dropped, in order."""
+        for n in range(self._tally.n):
+            yield from self._session.store.drops(n)
+
+    def earlier(self) -> Iterator[Sample]:
+        """The rows that the steps before this one kept, in order: a row once for each step that it passed."""
+        for n in range(self._tally.n):
+            yield from self._session.store.samples(n)
 
 
 async def _aiter(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:

@@ -141,3 +141,20 @@ class Sample:
             meta=row.get("meta") or {},
             parents=tuple(row.get("parents") or ()),
         )
+
+
+def question(row: Sample, per: str | None = None) -> str:
+    """Equal for rows that answer the same prompt; with `per`, for those with the same value under that key of `meta`
+    (a row without one is like no other).
+    """
+    if per is None:
+        return digest([[message.role, message.content] for message in row.prompt])
+    return digest([row.meta[per]]) if per in row.meta else row.id
+
+
+def rivals(rows: Iterable[Sample], per: str | None = None) -> list[list[Sample]]:
+    """The rows of one `question` together, in the order in which they came."""
+    found: dict[str, list[Sample]] = {}
+    for row in rows:
+        found.setdefault(question(row, per), []).append(row)
+    return list(found.values())

@@ -297,7 +297,11 @@ def test_recorded_pairwise_reviews_are_refused_rather_than_guessed() -> None:
 
 def strict_score(text: str) -> float | None:
     """What a strict reader may take for the score, by another way than ours: the only JSON object, or all numbers that
-    stand alone behind a label or on the first line, when they agree."""
+    stand alone behind a label or on the first line, when they agree; where nothing says "score", before these the one
+    number in double brackets."""
+    marked = {float(found) for found in re.findall(r"\[\[(\d{1,4}(?:\.\d{1,4})?)\]\]", text)}
+    if len(marked) == 1 and '"score"' not in text:
+        return marked.pop()
     if "{" in text:
         start, depth, quoted, skip = text.index("{"), 0, False, False
         for end in range(start, len(text)):

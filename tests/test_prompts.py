@@ -17,9 +17,28 @@ from selfinstruct.prompts import SHIPPED, Prompts
 from selfinstruct.sample import Message
 
 EXAMPLES = [Task("Add the numbers.", "1 2", "3"), Task("Name a colour.", "", "Red")]
+TOGETHER = {"fence": "f00f", "conversation": [Message("user", "Hi")], "texts": ["Hello", "Bye"]}
 SLOTS: dict[str, dict[str, Any]] = {
     "alpaca/blocks": {"examples": EXAMPLES, "total": 20, "language": "English"},
     "alpaca/json": {"examples": EXAMPLES, "total": 20, "language": "English"},
+    **{
+        f"evol/{name}": {
+            "operator": operator,
+            "format": "XML",
+            "fence": "f00f",
+            "conversation": "user: Hi",
+            "prompt": "Name a fish.",
+        }
+        for name, operator in (
+            ("breadth", "breadth"),
+            ("code", "rarer"),
+            ("depth", "reasoning"),
+            ("input", "input"),
+            ("math", "harder"),
+        )
+    },
+    "evol/equal": {"fence": "f00f", "first": "Name a fish.", "second": "Name two.", "as_json": True},
+    "evol/quality": {"operator": "details", "fence": "f00f", "prompt": "user: Hi", "response": "Hello"},
     "judge/accuracy": {
         "aspect": "accuracy",
         "low": "0",
@@ -37,6 +56,11 @@ SLOTS: dict[str, dict[str, Any]] = {
     "tag/difficulty": {"fence": "f00f", "instruction": "Greet.", "levels": ["easy", "hard"]},
     "tag/quality": {"fence": "f00f", "instruction": "Greet."},
     "translate/message": {"fence": "f00f", "language": "German", "text": "Hello", "spans": 2},
+    "answers/principled": {"principle": "honesty", "question": "Hi"},
+    "ultrafeedback/aspect": {"aspect": "helpfulness", **TOGETHER},
+    "rank/answers": TOGETHER,
+    "rank/prompts": TOGETHER,
+    "pairwise/better": {**TOGETHER, "aspect": "quality", "first": "Hello", "second": "Bye"},
 }
 
 
@@ -186,11 +210,16 @@ def test_text_in_a_slot_stays_text(name: str, payload: str) -> None:
     """Braces, templates and role marks in a row's text come out as they are, in the message where they were put."""
     plain = Prompts().render(name, **SLOTS[name])
     slots = dict(SLOTS[name])
-    slot = next((each for each in ("response", "text", "instruction") if each in slots), None)
+    asked = ("response", "prompt", "second", "text", "instruction")
+    slot = next((each for each in asked if each in slots), None)
     if slot is not None:
-        slots[slot] = expected = payload
+        slots[slot] = payload
+        expected = payload
     elif "cell" in slots:
         slots["cell"] = {"persona": payload}
+        expected = payload
+    elif "fence" in slots or name == "answers/principled":
+        slots |= {"question": f"> {payload} <", "texts": [payload, "Bye"], "first": payload}
         expected = payload
     else:
         slots["examples"] = [Task("Add.", payload, "3"), *EXAMPLES[1:]]

@@ -299,12 +299,12 @@ def test_s9_no_expression_takes_more_than_linear_time(place: str) -> None:
 
 
 def _timed(match: Callable[[str], Any], text: str) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     found = match(text)
     if found is not None and not isinstance(found, re.Match):
         for _ in found:
             pass
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 # S10, S11

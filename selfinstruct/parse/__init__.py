@@ -188,15 +188,19 @@ _END = rf"(?={_DRESS}[.,;:!]{{0,3}}(?:\r?$|[ \t]++(?!{_PART})))"
 _SCORED = re.compile(
     rf"\b(?:score|rating|grade|accuracy)\b{_DRESS}[:=：]{_DRESS}{_NUMBER}{_END}", re.IGNORECASE | re.MULTILINE
 )
+_MARKED = re.compile(r"\[\[(\d{1,4}(?:\.\d{1,4})?)\]\]")
 _ALONE = re.compile(rf"{_DRESS}{_NUMBER}{_DRESS}[.!]?{_DRESS}", re.IGNORECASE)
 
 
 def verdict(text: str, low: float, high: float) -> Verdict:
     """A score from `low` to `high`: a JSON object {"score", "reason"}, or a first line that holds nothing but a number,
-    or a labelled number ("Score: 4.5/5", "**Rating**: 4,5").
+    or a labelled number ("Score: 4.5/5", "**Rating**: 4,5"), or one in double brackets, as MT-Bench asks for ("[[8]]").
 
     Raises ParseError: `no_score`, `two_scores` (they disagree), `out_of_range`, `two_objects`, `bad_json`.
     """
+    marked = set(_MARKED.findall(text))
+    if len(marked) == 1 and '"score"' not in text:
+        return Verdict(_ranged(marked.pop(), None, low, high), text.strip())
     if "{" in text:
         answer = json_object(text)
         score = answer.get("score", "")

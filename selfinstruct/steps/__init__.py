@@ -1,8 +1,11 @@
 """The steps. Importing this package fills the registry; each name here makes a `Step` from its options."""
 
 from selfinstruct.steps.alpaca import alpaca
+from selfinstruct.steps.answers import answers
 from selfinstruct.steps.backtranslate import backtranslate, self_curate
 from selfinstruct.steps.evaluate import evaluate
+from selfinstruct.steps.evol import evol
+from selfinstruct.steps.evol_quality import evol_quality
 from selfinstruct.steps.filters import (
     answered,
     echo,
@@ -17,31 +20,41 @@ from selfinstruct.steps.judge import judge
 from selfinstruct.steps.magpie import magpie, magpie_turns
 from selfinstruct.steps.magpie_filter import magpie_filter
 from selfinstruct.steps.novelty import novelty
+from selfinstruct.steps.pairs import pairs
+from selfinstruct.steps.pairwise import pairwise
 from selfinstruct.steps.persona import persona, personas
+from selfinstruct.steps.rank import rank
 from selfinstruct.steps.read import read
 from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.student import dpo, sft
 from selfinstruct.steps.tag import tag
 from selfinstruct.steps.translate import translate
+from selfinstruct.steps.ultrafeedback import ultrafeedback
 from selfinstruct.steps.write import write
 
 __all__ = [
     "alpaca",
     "answered",
+    "answers",
     "backtranslate",
     "dpo",
     "echo",
     "evaluate",
+    "evol",
+    "evol_quality",
     "heuristics",
     "judge",
     "magpie",
     "magpie_filter",
     "magpie_turns",
     "novelty",
+    "pairs",
+    "pairwise",
     "persona",
     "personas",
     "placeholder",
+    "rank",
     "read",
     "refusal",
     "repetition",
@@ -51,6 +64,7 @@ __all__ = [
     "sft",
     "tag",
     "translate",
+    "ultrafeedback",
     "urls",
     "words",
     "write",

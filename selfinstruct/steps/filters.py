@@ -99,42 +99,7 @@ def refusal(sample: Sample, *, boilerplate: bool = True) -> str | None:
     Args:
         boilerplate: also drop answers that speak of themselves as an AI model anywhere.
     """
-    start = " ".join(sample.output[:400].replace("’", "'").split())
-    if _REFUSES.match(start):
-        return "refusal"
-    return "boilerplate" if boilerplate and _AS_AI.search(sample.output.replace("’", "'")) else None
-
-
-_AI = r"an?\s+(?:ai|artificial intelligence|(?:large )?language)(?:\s+language)?(?:\s+(?:model|assistant|chatbot))?"
-_SORRY = (
-    r"(?:(?:(?:i'm|i am|we're|we are)\s+)?(?:(?:very|so|truly|really)\s+)?(?:sorry|afraid)|(?:my|i)\s+apolog\w+"
-    r"|unfortunately|regrettably)"
-)
-_CANT = (
-    r"i\s*(?:can't|cannot|can not|won't|will not|do not have|don't have|(?:must|have to) (?:decline|"
-    r"refuse)|(?:am|'m) (?:unable|not (?:able|allowed|programmed|designed|capable)))"
-)
-# What an assistant can't do for its user; "I can't make it to your party" is an answer.
-_TASK = (
-    r"(?:help|assist|provide|answer|comply|fulfil\w*|do (?:that|this|so)|complete|process|generate|create|access|browse"
-    r"|open|view|read (?:the|your|this)|support|discuss|offer|respond|perform|continue|engage|produce|write|execute"
-    r"|translate|summari[sz]e|give (?:you|advice|medical|legal)|display|draw|see|play|determine|identify"
-    r"|(?:enough|sufficient|any) (?:information|context|data)"
-    r"|the (?:ability|capability|capacity|information))"
-)
-_HOW = r"(?:(?:to|be able to|\w+ly)\s+){0,2}"
-_REFUSES = re.compile(
-    rf"{_SORRY}\b[,.;:!]?\s*(?:but\s+|that\s+)?(?:(?:as {_AI}|without)\b[^.]{{0,60}}?,?\s*)?"
-    rf"{_CANT}\s+{_HOW}{_TASK}\b"
-    rf"|{_CANT}\s+{_HOW}{_TASK}\b"
-    rf"|as {_AI}\b[^.]{{0,80}}?\b{_CANT}\b"
-    rf"|{_SORRY}\b,?\s*(?:but\s+)?as {_AI}\b"
-    r"|i'?m sorry,? (?:but )?(?:this|that|your) (?:request|question|instruction|content)\b",
-    re.IGNORECASE,
-)
-_AS_AI = re.compile(
-    rf"\bas {_AI},?\s+i\b|\bi(?:'m| am) (?:just |only |merely )?an ai (?:language )?model\b", re.IGNORECASE
-)
+    return rules.refusal_fault(sample.output, boilerplate=boilerplate)
 
 
 @filter

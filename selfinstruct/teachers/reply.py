@@ -66,7 +66,7 @@ _TOO_LONG = re.compile(
 _NO_ROOM = re.compile(r"(?:context|model) length (?:is|of) (\d+)", re.I)
 _CONTENT = re.compile(
     r"content_policy_violation|content_filter|policy_violation|invalid_prompt|content management policy"
-    r"|content filter|usage polic|safety system|violat\w+ .{0,40}polic|was flagged",
+    r"|content filter|usage polic|safety system|violat\w{1,9} .{0,40}polic|was flagged",
     re.I,
 )
 _THIS_REQUEST = re.compile(r"^(?:messages|prompt)(?:$|[.\[:])", re.I)

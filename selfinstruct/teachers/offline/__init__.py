@@ -15,7 +15,16 @@ from typing import Any
 
 from selfinstruct.errors import ConfigError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
-from selfinstruct.teachers.offline import alpaca, backtranslate, judge, magpie, persona, translate
+from selfinstruct.teachers.offline import (
+    alpaca,
+    backtranslate,
+    evol,
+    judge,
+    magpie,
+    persona,
+    preference,
+    translate,
+)
 from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, solve, tasks
 from selfinstruct.teachers.offline.family import Family, Task
 from selfinstruct.teachers.offline.part import Asked, Part, Writer
@@ -26,6 +35,9 @@ __all__ = ["FAMILIES", "SETS", "Family", "OfflineTeacher", "Task", "check", "sol
 _TOKEN = 4  # characters a token, the usual rule of thumb for English
 # Asked in this order; what is none of theirs is a task to be answered.
 _PARTS: tuple[Part, ...] = (
+    evol.compared,
+    evol.improved,
+    evol.evolved,
     alpaca.continued,
     judge.graded,
     magpie.continued,
@@ -35,6 +47,9 @@ _PARTS: tuple[Part, ...] = (
     persona.written,
     persona.imagined,
     translate.turned,
+    preference.rated,
+    preference.compared,
+    preference.ranked,
     alpaca.as_json,
 )
 

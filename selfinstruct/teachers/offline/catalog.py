@@ -9,6 +9,7 @@ from random import Random
 from selfinstruct.errors import ConfigError, DataError, nearest
 from selfinstruct.teachers.offline import (
     code,
+    compose,
     dates,
     lists,
     money,
@@ -68,7 +69,14 @@ def recognise(instruction: str, input: str = "") -> tuple[Family, Slots] | None:
     """The family that a task belongs to and what its slots hold; None for a task of no family."""
     text = (instruction.strip() + GAP + input.strip()) if input.strip() else instruction.strip()
     rest = unframed(text)
-    return (_match(rest) if rest is not None else None) or _match(text)
+    return (_match(rest) if rest is not None else None) or _match(text) or _composed(text)
+
+
+def _composed(text: str) -> tuple[Family, Slots] | None:
+    """The family of a task that has requirements on its answer, or stands inside data."""
+    inner, requirements = compose.read(text)
+    found = recognise(inner) if inner != text else None
+    return None if found is None else (compose.ComposedFamily(found[0], requirements), found[1])
 
 
 def _match(text: str) -> tuple[Family, Slots] | None:

@@ -155,9 +155,12 @@ class Family:
         except (ValueError, LookupError, ArithmeticError):
             return None
 
+    def forms(self, slots: Slots) -> list[str]:
+        """All right answers, the one that it gives first."""
+        return [self._answer(slots), *(self._also(slots) if self._also else ())]
+
     def right(self, slots: Slots, text: str) -> bool:
-        forms = [self._answer(slots), *(self._also(slots) if self._also else ())]
-        return normal(text, self._case) in {normal(form, self._case) for form in forms}
+        return normal(text, self._case) in {normal(form, self._case) for form in self.forms(slots)}
 
 
 _QUOTES = str.maketrans({"“": '"', "”": '"', "’": "'", "‘": "'"})

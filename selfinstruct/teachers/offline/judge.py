@@ -37,7 +37,7 @@ def verdict(text: str, rng: Random, *, wrong: float, malformed: float, structure
     limits = _RANGE.search(text[: asked.start()] if asked else text)
     low, high = (float(limits[1]), float(limits[2])) if limits else (LOW, HIGH)
     right, truth = (
-        _graded(asked["text"].strip(), response["text"].strip()) if asked and response else (None, None)
+        recomputed(asked["text"].strip(), response["text"].strip()) if asked and response else (None, None)
     )
     score: float | None
     if right is None:
@@ -53,7 +53,7 @@ def verdict(text: str, rng: Random, *, wrong: float, malformed: float, structure
     return _written(score, high, reason, rng, 0.0 if structured else malformed)
 
 
-def _graded(asked: str, answer: str) -> tuple[bool | None, str | None]:
+def recomputed(asked: str, answer: str) -> tuple[bool | None, str | None]:
     """Right or wrong, and the right answer, for the whole prompt or else for its last user turn."""
     for question in (asked, _TURN.split(asked)[-1]):
         right = check(question, "", answer)
