@@ -2,6 +2,7 @@
 
 from selfinstruct.steps.alpaca import alpaca
 from selfinstruct.steps.answers import answers
+from selfinstruct.steps.backtranslate import backtranslate, self_curate
 from selfinstruct.steps.best_of import best_of
 from selfinstruct.steps.chunk import chunk
 from selfinstruct.steps.classify import classify
@@ -23,10 +24,13 @@ from selfinstruct.steps.ground import ground
 from selfinstruct.steps.instances import instances
 from selfinstruct.steps.judge import judge
 from selfinstruct.steps.layout import layout
+from selfinstruct.steps.magpie import magpie, magpie_turns
+from selfinstruct.steps.magpie_filter import magpie_filter
 from selfinstruct.steps.mix import mix
 from selfinstruct.steps.novelty import novelty
 from selfinstruct.steps.pairs import pairs
 from selfinstruct.steps.pairwise import pairwise
+from selfinstruct.steps.persona import persona, personas
 from selfinstruct.steps.rank import rank
 from selfinstruct.steps.read import read
 from selfinstruct.steps.read_documents import read_documents
@@ -34,7 +38,9 @@ from selfinstruct.steps.respond import respond
 from selfinstruct.steps.select import select
 from selfinstruct.steps.self_instruct import self_instruct
 from selfinstruct.steps.student import dpo, sft
+from selfinstruct.steps.tag import tag
 from selfinstruct.steps.template import template
+from selfinstruct.steps.translate import translate
 from selfinstruct.steps.ultrafeedback import ultrafeedback
 from selfinstruct.steps.write import write
 
@@ -42,6 +48,7 @@ __all__ = [
     "alpaca",
     "answered",
     "answers",
+    "backtranslate",
     "best_of",
     "chunk",
     "classify",
@@ -56,10 +63,15 @@ __all__ = [
     "instances",
     "judge",
     "layout",
+    "magpie",
+    "magpie_filter",
+    "magpie_turns",
     "mix",
     "novelty",
     "pairs",
     "pairwise",
+    "persona",
+    "personas",
     "placeholder",
     "rank",
     "read",
@@ -68,9 +80,12 @@ __all__ = [
     "repetition",
     "respond",
     "select",
+    "self_curate",
     "self_instruct",
     "sft",
+    "tag",
     "template",
+    "translate",
     "ultrafeedback",
     "urls",
     "words",

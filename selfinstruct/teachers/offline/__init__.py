@@ -17,13 +17,17 @@ from selfinstruct.errors import ConfigError
 from selfinstruct.teachers import Completion, FinishReason, Request, Usage
 from selfinstruct.teachers.offline import (
     alpaca,
+    backtranslate,
     cot_self_instruct,
     evol,
     ground,
     judge,
+    magpie,
+    persona,
     preference,
     reasoning,
     self_instruct,
+    translate,
 )
 from selfinstruct.teachers.offline.catalog import FAMILIES, SETS, check, choose, solve, tasks
 from selfinstruct.teachers.offline.family import Family, Task
@@ -40,6 +44,13 @@ _PARTS: tuple[Part, ...] = (
     evol.evolved,
     alpaca.continued,
     judge.graded,
+    magpie.continued,
+    magpie.tagged,
+    backtranslate.found,
+    backtranslate.rated,
+    persona.written,
+    persona.imagined,
+    translate.turned,
     preference.rated,
     preference.compared,
     preference.ranked,
