@@ -121,3 +121,48 @@ def _ranges(codes: Iterable[int]) -> str:
         else:
             runs.append([code, code])
     return "".join(f"{chr(low)}-{chr(high)}" for low, high in runs)
+
+
+def script(letter: str) -> str:
+    """The script that a letter belongs to, as Unicode names it: LATIN, CYRILLIC, CJK... Empty for what has no name."""
+    return unicodedata.name(letter, "").partition(" ")[0]
+
+
+def scripts(language: str) -> frozenset[str]:
+    """The scripts that a language is written in, by its English name ("Brazilian Portuguese", "Chinese (simplified)");
+    empty for one that is not known here."""
+    for word in re.findall(r"[a-z]+", language.lower()):
+        if word in _WRITTEN:
+            return frozenset(_WRITTEN[word].split())
+    return frozenset()
+
+
+_LATIN = (
+    "english german french spanish portuguese italian dutch swedish danish norwegian finnish icelandic polish czech "
+    "slovak slovenian croatian bosnian romanian hungarian estonian latvian lithuanian turkish azerbaijani vietnamese "
+    "indonesian malay filipino tagalog swahili yoruba igbo hausa zulu xhosa afrikaans somali catalan basque galician "
+    "irish welsh maltese albanian luxembourgish latin esperanto"
+)
+_WRITTEN: dict[str, str] = {
+    **dict.fromkeys(_LATIN.split(), "LATIN"),
+    **dict.fromkeys(
+        "russian ukrainian belarusian bulgarian macedonian mongolian kazakh kyrgyz tajik".split(), "CYRILLIC"
+    ),
+    "serbian": "CYRILLIC LATIN",
+    "uzbek": "LATIN CYRILLIC",
+    **dict.fromkeys("arabic persian farsi urdu pashto dari uyghur".split(), "ARABIC"),
+    **dict.fromkeys("hindi marathi nepali sanskrit".split(), "DEVANAGARI"),
+    **dict.fromkeys("chinese mandarin cantonese".split(), "CJK"),
+    "japanese": "CJK HIRAGANA KATAKANA",
+    "korean": "HANGUL",
+    "greek": "GREEK",
+    **dict.fromkeys("hebrew yiddish".split(), "HEBREW"),
+    **{
+        name: name.upper()
+        for name in "bengali tamil telugu kannada malayalam gujarati thai lao khmer georgian".split()
+    },
+    **{name: name.upper() for name in "armenian tibetan myanmar sinhala".split()},
+    "burmese": "MYANMAR",
+    "punjabi": "GURMUKHI",
+    **dict.fromkeys("amharic tigrinya".split(), "ETHIOPIC"),
+}

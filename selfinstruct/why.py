@@ -108,6 +108,14 @@ def _verdict(store: Store, steps: Mapping[int, StepRecord], last: Station) -> Te
             ("kept: ", "bold green"),
             f"one of the {many(store.count(last.n), 'row')} of the last step ({safe(name)})",
         )
+    made: dict[str, int] = {}  # the step in which each row that was made from it began
+    for station in store.holding(last.id):
+        if last.id in station.sample.parents:
+            made.setdefault(station.id, station.n)
+    if new := [n for n in made.values() if n > last.n]:
+        return Text.assemble(
+            ("used up ", "bold"), f"by {safe(steps[min(new)].name)}: it became {many(len(new), 'row')}"
+        )
     if later := _later(store, last):
         return Text.assemble(
             ("changed ", "bold"), f"by {safe(steps[later.n].name)}: it goes on as {later.id[:SHORT]}"

@@ -15,9 +15,9 @@ from selfinstruct.pipeline import execute
 from selfinstruct.run import Run
 from selfinstruct.sample import Sample
 from selfinstruct.step import Samples, filter, step
-from selfinstruct.steps import novelty, respond
+from selfinstruct.steps import instances, novelty, respond
 from selfinstruct.store import Store
-from selfinstruct.teachers import Teacher
+from selfinstruct.teachers import Completion, Teacher
 from selfinstruct.why import story
 
 SEED = Sample.of("Name a colour.", "", "Red", meta={"source": "mine.jsonl"})
@@ -136,3 +136,24 @@ def test_the_beginning_of_several_ids(tmp_path: Path) -> None:
             told(store, first[:4])
         assert first[:8] in wrong.value.hint
         assert second in told(store, second)
+
+
+def test_a_row_that_others_were_made_of_is_used_up(tmp_path: Path, play: Callable[[Teacher], str]) -> None:
+    task = Sample.of("Name a colour.", meta={"is_classification": False})
+    child = Sample.of("Name another colour.", meta={"is_classification": False}, parents=[task.id])
+    with own_steps():
+
+        @step
+        async def tasks(run: Run, samples: Samples) -> Samples:
+            """A task, and one that was made from it in the same step."""
+            run.made(2)
+            yield task
+            yield child
+
+        first = tasks()
+    echo = Echo(Completion("Output: Red\nOutput: Blue"), Completion("Red"))
+    execute([first, instances(window=1)], out=tmp_path / "run", teacher=play(echo))
+    store = Store.read(tmp_path / "run")
+    assert "used up by instances: it became 2 rows" in told(store, task.id)
+    assert "made from it: 3 rows" in told(store, task.id)
+    assert "dropped by instances (step 2 of 2): no_instance" in told(store, child.id)

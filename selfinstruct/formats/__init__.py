@@ -18,16 +18,20 @@ from selfinstruct.formats import (
     chat,
     dolly,
     files,
+    flan_cot,
     folders,
     kto,
+    labelled,
     lima,
     messages,
     oasst,
+    p3,
     parquet,
     preference,
     prompt_completion,
     seeds,
     sharegpt,
+    superni,
     trainers,
     ultrachat,
 )
@@ -35,7 +39,7 @@ from selfinstruct.formats.files import Fault
 from selfinstruct.formats.folders import digest as content_digest
 from selfinstruct.sample import Sample
 
-__all__ = ["BESIDE", "FORMATS", "READERS", "WRITERS", "Fault", "content_digest", "read"]
+__all__ = ["BESIDE", "CONTAINERS", "FORMATS", "READERS", "WRITERS", "Fault", "content_digest", "read"]
 
 Row = Mapping[str, Any]
 
@@ -95,6 +99,14 @@ READERS: dict[str, Reader] = {
     "alpaca": Reader(
         "JSON array or JSONL of {instruction, input, output}", lambda row: "instruction" in row, alpaca.sample
     ),
+    "p3": Reader(
+        "rows that P3 or FLAN rendered: {inputs_pretokenized, targets_pretokenized} or {inputs, targets}",
+        p3.knows,
+        p3.sample,
+    ),
+    "superni": Reader("a task file of Super-NaturalInstructions", lambda row: False, superni.sample),
+    "flan_cot": Reader("FLAN's TSV of question, answer and rationale", lambda row: False, flan_cot.sample),
+    "rows": Reader("labelled rows of any columns, for `template`", lambda row: False, labelled.sample),
 }
 FORMATS = {
     **{name: reader.about for name, reader in READERS.items()},
@@ -153,6 +165,11 @@ BESIDE: dict[str, tuple[Mapping[str, Any], Files]] = {
     "axolotl": (trainers.AXOLOTL, trainers.axolotl),
 }
 
+# Formats whose files are no containers of rows in JSON.
+CONTAINERS: dict[str, Callable[[Path], Iterator[files.Row]]] = {
+    "superni": superni.rows,
+    "flan_cot": flan_cot.rows,
+}
 _OWN = "a table of whole samples"
 _ROW = "give a file with at least one row"
 
@@ -184,6 +201,8 @@ def read(
 
 
 def _file(path: Path, format: str, columns: Mapping[str, str] | None) -> Iterator[tuple[str, Sample | Fault]]:
+    if format == "auto" and superni.recognised(files.start(path)):
+        format = "superni"
     rows = _objects(_container(path, format), path)
     if columns:
         rows = _renamed(rows, path, columns)
@@ -196,6 +215,8 @@ def _file(path: Path, format: str, columns: Mapping[str, str] | None) -> Iterato
 
 def _container(path: Path, format: str) -> Iterator[files.Row]:
     head = files.start(path)
+    if format in CONTAINERS:
+        return CONTAINERS[format](path)
     if head.startswith(parquet.MAGIC):
         return parquet.rows(path)
     if format == "parquet":

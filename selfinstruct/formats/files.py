@@ -193,6 +193,32 @@ def json_array(path: Path) -> Iterator[Row]:
         )
 
 
+def json_object(path: Path) -> dict[str, Any]:
+    """The one JSON object that a file is. Raises DataError with the line for a file that is none."""
+    with opened(path) as file:
+        data = file.read(MAX_ARRAY + 1)
+    if len(data) > MAX_ARRAY:
+        raise DataError(f"{path}: is longer than {MAX_ARRAY // 2**30} GiB", "give a file of one object")
+    try:
+        text = data.decode("utf-8-sig")
+        value = _whole(path, "", _DECODER.decode(text), text)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}: line {line}: is not UTF-8", "save the file as UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: line {error.lineno}: is not JSON: {error.msg} at column {error.colno}",
+            "mend the file there",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: {_why(error)}", "mend the file") from error
+    if isinstance(value, Fault):
+        raise DataError(f"{path}: {value.message}", value.hint)
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: is no JSON object", "give a file of one object")
+    return value
+
+
 def _broken(path: Path, place: str, why: str, cause: Exception | None = None) -> NoReturn:
     raise DataError(
         f"{path}: {place}: is not JSON: {why}", "mend the array; rows after a broken one can't be found"

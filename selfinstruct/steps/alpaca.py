@@ -226,35 +226,15 @@ async def alpaca(
                     run.drop(sample, fault)
                     continue
                 fresh.append(sample)
-            place = len(index)
-            kept = surplus = 0
-            # offered together a task costs a quarter of what it costs alone; the decisions are the same
-            matches = index.add_all([sample.instruction for sample in fresh], [sample.id for sample in fresh])
-            for sample, match in zip(fresh, matches, strict=True):
-                if growth.kept + kept >= n:
-                    surplus += 1
-                    run.drop(sample, "surplus", rule="n", threshold=n)
-                    continue
-                if match is not None:
-                    run.drop(
-                        sample,
-                        "not_novel",
-                        rule="rouge_l",
-                        value=match.score,
-                        threshold=threshold,
-                        similar_to=match.id,
-                        similar=match.text,
-                    )
-                    continue
+            taken, surplus = growth.offer(index, fresh)
+            for sample, size in taken:
                 if paper:
-                    (similar,) = index.similar([sample.instruction], before=[place])
+                    (similar,) = index.similar([sample.instruction], before=[size])
                     top = {each.text: each.score for each in similar.top}
                     sample = sample.note(most_similar_instructions=top, avg_similarity_score=similar.mean)
-                place += 1
-                kept += 1
                 coverage.add(sample.instruction)
                 yield sample
-            growth.answered(completion, made=len(tasks) - surplus, kept=kept)
+            growth.answered(completion, made=len(tasks) - surplus, kept=len(taken))
     run.note(
         threshold=threshold,
         tokens="rouge" if paper else "words",

@@ -30,6 +30,10 @@ Format = Literal[
     "prompt_completion",
     "dolly",
     "alpaca",
+    "p3",
+    "superni",
+    "flan_cot",
+    "rows",
     "parquet",
 ]
 Columns = Mapping[str, str] | None
@@ -114,7 +118,8 @@ async def read(
 
     Args:
         path: a file, plain or gzip, or a folder; relative to the working directory, else to the pipeline file.
-        format: what the rows are, such as alpaca, sharegpt or oasst; auto tells by the content.
+        format: what the rows are, such as alpaca, sharegpt or oasst; auto tells by the content. rows takes any columns,
+            for `template`.
         columns: names that the format knows, and the columns that hold them here, such as {instruction: question}.
         split: which split, for a folder that holds several.
         limit: read at most so many rows.

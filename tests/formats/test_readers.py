@@ -217,6 +217,13 @@ ROWS: list[tuple[str, dict[str, Any], list[tuple[str, str]], str | None, dict[st
         None,
         {"message_tree_id": "t", "message_id": "Q"},
     ),
+    (
+        "p3",
+        {"inputs_pretokenized": "Hi?\n", "inputs": [1], "targets_pretokenized": " Hello."},
+        CHAT,
+        None,
+        {"collection": "t0"},
+    ),
 ]
 
 
@@ -236,7 +243,7 @@ def test_what_a_row_becomes(
 
 
 def test_every_reader_has_a_row_here() -> None:
-    assert {format for format, *_ in ROWS} | {"oasst_pairs"} == set(formats.READERS)
+    assert SOUND.keys() == formats.READERS.keys() - formats.CONTAINERS.keys()
 
 
 def test_the_pairs_of_a_tree_are_best_and_worst_of_each_question(tmp_path: Path) -> None:
@@ -366,6 +373,7 @@ DAMAGE: list[tuple[str, Any, str]] = [
 ]
 SOUND = {format: row for format, row, *_ in ROWS}
 SOUND["oasst_pairs"] = TREE
+SOUND["rows"] = {"text": "a", "label": 1}
 
 
 @pytest.mark.parametrize(("format", "row", "message"), DAMAGE)
@@ -393,7 +401,7 @@ GENERAL = [
 ]
 
 
-@pytest.mark.parametrize("format", [format for format in formats.READERS if format != "seed_tasks"])
+@pytest.mark.parametrize("format", [format for format in SOUND if format != "seed_tasks"])
 @pytest.mark.parametrize(("line", "message"), GENERAL)
 def test_a_line_that_is_no_row_of_anything(tmp_path: Path, format: str, line: str, message: str) -> None:
     sound = SOUND[format]
@@ -404,7 +412,7 @@ def test_a_line_that_is_no_row_of_anything(tmp_path: Path, format: str, line: st
     assert fault.hint
 
 
-@pytest.mark.parametrize("format", formats.READERS)
+@pytest.mark.parametrize("format", SOUND)
 @pytest.mark.parametrize("value", [None, 7, True, "", [], {}, [[]], [{}], [None], {"a": {}}, [[[1]]]])
 def test_odd_values_are_faults_or_meta_and_never_a_crash(tmp_path: Path, format: str, value: Any) -> None:
     for key in SOUND[format]:

@@ -96,6 +96,13 @@ def test_solve_takes_any_text(text: str) -> None:
     assert solve(text) is None or isinstance(solve(text), str)
 
 
+def test_no_word_stands_beside_its_anagram_when_it_is_scrambled() -> None:
+    """Two of the nouns are, twice: canoe and ocean, lemon and melon."""
+    family = FAMILIES["anagram"]
+    for seed in range(20_000):
+        assert family.make(Random(seed)).output
+
+
 def test_context_changes_nothing() -> None:
     rng = Random(1)
     for _ in range(300):

@@ -98,6 +98,12 @@ class Phrasing:
     def _regex(self) -> re.Pattern[str]:
         return re.compile(self.source)
 
+    @cached_property
+    def opening(self) -> Phrasing | None:
+        """What stands before the input, as a phrasing of its own; None where the instruction says everything."""
+        instruction, gap, _ = self.text.partition(GAP)
+        return Phrasing(instruction, self._patterns) if gap else None
+
     def read(self, text: str) -> dict[str, str] | None:
         """The slots of `text`, or None when it is not of this phrasing."""
         if self._literal not in text:
@@ -148,6 +154,19 @@ class Family:
             instruction = frame(rng) + " " + instruction
         return Task(instruction, input, self._answer(slots), self.name)
 
+    def given(self, instruction: str, rng: Random) -> Task | None:
+        """A task of this very instruction, with an input drawn for it; None when no phrasing that has one begins so."""
+        for text in (unframed(instruction), instruction):
+            for phrasing in self.phrasings:
+                known = phrasing.opening.read(text) if text and phrasing.opening else None
+                for _ in range(_TRIES if known is not None else 0):
+                    slots = {**self._draw(rng), **(known or {})}
+                    material.complete(slots, phrasing.slots, rng)
+                    answer = self.answer(slots)
+                    if answer:
+                        return Task(instruction, phrasing.fill(slots).partition(GAP)[2], answer, self.name)
+        return None
+
     def answer(self, slots: Slots) -> str | None:
         """The right answer, or None where the slots make no sense (a 31st of February written by someone else)."""
         try:
@@ -186,6 +205,7 @@ def concluded(text: str) -> str:
     return text.rpartition("\n" + FINALLY)[2].lstrip(" :")
 
 
+_TRIES = 200  # draws of an input until one fits what the instruction says
 # A sentence of context before a task, as people write it. It changes nothing in the answer.
 _FRAMED = 0.5  # share of tasks, of the families that allow it, that get one
 _FRAMES = tuple(

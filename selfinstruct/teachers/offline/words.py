@@ -105,7 +105,10 @@ def _one_longest(rng: Random) -> dict[str, str]:
 
 def _scrambled(rng: Random) -> dict[str, str]:
     words = nouns(rng, 4, 6)
-    letters = list(rng.choice(words))
+    spelt = [sorted(word) for word in words]
+    letters = list(
+        rng.choice([word for word in words if spelt.count(sorted(word)) == 1])
+    )  # not lemon beside melon
     rng.shuffle(letters)
     return {"words": listed(words), "scramble": "".join(letters)}
 

@@ -1,0 +1,56 @@
+"""Rows that were put into templates elsewhere: P3 (Sanh et al. 2021) and the FLAN collection (Longpre et al. 2023).
+
+P3    {"inputs_pretokenized": "...", "targets_pretokenized": "...", "answer_choices": [...]}
+FLAN  {"inputs": "...", "targets": "...", "_task_source": "CoT", "_task_name": "...", "_template_type": "zs_opt"}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from selfinstruct.errors import DataError
+from selfinstruct.sample import Sample
+
+_SOURCES = {"cot": "cot", "niv2": "niv2", "flan2021": "flan2021", "t0": "t0", "dialog": "dialog"}
+_IDS = ("inputs", "targets")  # texts in FLAN, numbers of tokens in P3
+
+
+def knows(row: Mapping[str, Any]) -> bool:
+    return "inputs_pretokenized" in row or all(isinstance(row.get(name), str) for name in _IDS)
+
+
+def sample(row: Mapping[str, Any]) -> Sample:
+    """Question and answer, stripped. `meta` says, where the row does, `collection`, `task`, and whether it is a
+    multiple `choices` question. Raises DataError without place; an empty answer is one, as in P3's trec_trec1.
+    """
+    p3 = "inputs_pretokenized" in row
+    names = tuple(name + "_pretokenized" for name in _IDS) if p3 else _IDS
+    texts = []
+    for name in names:
+        text = row.get(name)
+        if not isinstance(text, str):
+            raise DataError(f"`{name}` is no text", f"a rendered row has {names[0]} and {names[1]}")
+        if not text.strip():
+            raise DataError(f"`{name}` is empty", "leave the row out")
+        texts.append(text.strip())
+    used = {*names, *(_IDS if p3 else ())}
+    meta = {key: value for key, value in row.items() if key not in used and not key.startswith("_")}
+    origin = "T0" if p3 else str(row.get("_task_source") or "")
+    known = _SOURCES.get(origin.lower())
+    if known:
+        meta["collection"] = known
+    if row.get("_task_name"):
+        meta["task"] = row["_task_name"]
+    if row.get("_template_type"):
+        meta["template"] = row["_template_type"]
+    if _listed(row.get("answer_choices"), texts[0]) or "_opt" in str(row.get("_template_type")):
+        meta["choices"] = True
+    return Sample.of(texts[0], "", texts[1], meta=meta)
+
+
+def _listed(choices: Any, text: str) -> bool:
+    """Whether the question names its answer choices."""
+    if not isinstance(choices, list) or len(choices) < 2:
+        return False
+    return all(isinstance(each, str) and each.strip().lower() in text.lower() for each in choices)
