@@ -17,7 +17,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.errors import ParseError
-from selfinstruct.parse import Task, blocks, blocks_paper, json_object, tasks, usable, verdict
+from selfinstruct.parse import (
+    Task,
+    backtranslate,
+    blocks,
+    blocks_paper,
+    dialogue,
+    evol,
+    ground,
+    json_object,
+    judgments,
+    magpie,
+    persona,
+    self_instruct,
+    tasks,
+    translate,
+    usable,
+    verdict,
+)
 from selfinstruct.teachers import Completion
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -321,7 +338,7 @@ def strict_score(text: str) -> float | None:
         if "{" in text[end + 1 :]:
             return None
         try:
-            score = json.loads(text[start : end + 1]).get("score")
+            score = json.loads(text[start : end + 1], strict=False).get("score")
         except ValueError:
             return None
         if isinstance(score, str):
@@ -457,6 +474,55 @@ def test_a_code_fence_inside_a_json_text_is_text() -> None:
 )
 def test_no_object_or_several(text: str, reason: str) -> None:
     assert reason_of(json_object, text) == reason
+
+
+def test_a_line_break_as_it_is_inside_a_text() -> None:
+    """Models write texts of several lines into JSON without escaping them."""
+    raw = '{"tasks": [{"instruction": "List.", "input": "", "output": "1. one\n2. two\r\n\t3. three"}]}'
+    assert tasks(raw) == [Task("List.", "", "1. one\n2. two\r\n\t3. three")]
+    assert json_object('{"a": "x\ny", "b": ["\n"]}') == {"a": "x\ny", "b": ["\n"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": "x,\n "b": "y"}',  # a quote is missing: where did the text end?
+        '{"a": "x\n}',
+        '{"a": "x\n", b": 1}',
+        '{"a": x\n}',
+    ],
+)
+def test_over_a_line_break_nothing_is_guessed(text: str) -> None:
+    assert reason_of(json_object, text) == "bad_json"
+
+
+def test_every_reader_of_json_takes_line_breaks_as_they_are() -> None:
+    """The same answer with its line breaks escaped and as they are, to each parser that reads JSON."""
+    line = "one\ntwo\tthree"
+    answers: list[tuple[Any, dict[str, Any]]] = [
+        (tasks, {"tasks": [dict.fromkeys(Task._fields, line)]}),
+        (lambda text: verdict(text, 0, 5), {"reason": line, "score": 4}),
+        (dialogue.items, {"items": [line]}),
+        (lambda text: magpie.tag(text, "quality"), {"explanation": line, "quality": "good"}),
+        (lambda text: backtranslate.instruction(text, "x"), {"instruction": line}),
+        (lambda text: translate.translation(text, line, []), {"translation": line + "!"}),
+        (self_instruct.listed, {"instructions": [line]}),
+        (self_instruct.examples, {"instances": [{"input": line, "output": line}]}),
+        (ground.pairs, {"pairs": [dict.fromkeys(ground.Pair._fields, line)]}),
+        (lambda text: persona.instructions(text, 1), {"instructions": [line]}),
+        (persona.persona, {"persona": line}),
+        (evol.equal, {"reason": line, "verdict": "Equal"}),
+        (judgments.claims, {"reason": line, "better": "1"}),
+        (
+            lambda text: judgments.ratings(text, 1, 1, 5),
+            {"ratings": [{"id": 1, "rationale": line, "rating": 4}]},
+        ),
+    ]
+    for read, answer in answers:
+        escaped = json.dumps(answer)
+        raw = escaped.replace("\\n", "\n").replace("\\t", "\t")
+        assert raw != escaped
+        assert read(raw) == read(escaped)
 
 
 def test_one_broken_item_costs_one_item() -> None:
@@ -759,7 +825,7 @@ def test_ten_thousand_damaged_lists_in_json() -> None:
             continue
         finally:
             assert time.perf_counter() - start < 5
-        items = json.JSONDecoder().raw_decode(text, text.index("{"))[0]["tasks"]
+        items = json.JSONDecoder(strict=False).raw_decode(text, text.index("{"))[0]["tasks"]
         assert len(found) == len(items)
         for task, item in zip(found, items, strict=True):
             sound = isinstance(item, dict) and all(

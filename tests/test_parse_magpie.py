@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selfinstruct.errors import ParseError
-from selfinstruct.parse.magpie import CATEGORIES, LEVELS, tag, thanks, user_turn
+from selfinstruct.parse.magpie import CATEGORIES, LEVELS, tag, user_turn
 
 LLAMA = ("<|eot_id|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>")
 GEMMA = ("<eos>", "<bos>", "<start_of_turn>", "<end_of_turn>")
@@ -108,21 +108,6 @@ def test_the_system_message_over_again_is_known_by_its_beginning() -> None:
         user_turn("You help me, please?", stop=LLAMA, whole=True, system=system).text
         == "You help me, please?"
     )
-
-
-@pytest.mark.parametrize(
-    "text", ["Thanks!", "Thank you so much for that.", "Great, thank you!", "谢谢你", "No, thanks"]
-)
-def test_thanks(text: str) -> None:
-    assert thanks(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["Thanks! And what about neap tides?", "Thanksgiving dinner for six", "Thank you note for Ada\nFormal."],
-)
-def test_no_mere_thanks(text: str) -> None:
-    assert not thanks(text)
 
 
 @given(st.text(), st.booleans())

@@ -115,7 +115,8 @@ def blocks_paper(text: str, first: int, *, cut: bool) -> list[Task | ParseError]
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """The one JSON object of a completion: bare, in a code fence, or with prose around it.
+    """The one JSON object of a completion: bare, in a code fence, or with prose around it. A line break or a tab that
+    stands in a string as it is, where JSON wants \\n, is read as itself: models write them, and they mean nothing else.
 
     Raises ParseError: `no_json`, `two_objects` (which one was meant?), `bad_json` (broken or cut).
     """
@@ -153,7 +154,7 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_distinct)
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_distinct, strict=False)
 
 
 def tasks(text: str) -> list[Task | ParseError]:

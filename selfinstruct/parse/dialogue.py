@@ -21,9 +21,9 @@ _PHRASE = 4  # words of one
 _ENOUGH = 8  # words of a message that can be an echo; a shorter one may quote
 
 
-def user_turn(text: str, said: Sequence[Message], *, sentinel: str, fence: str = "") -> str | None:
-    """The user's next message after `said`; None where it ends the conversation with the sentinel. `fence` is the mark
-    that the conversation was shown between.
+def user_turn(text: str, said: Sequence[Message], *, sentinel: str = "", fence: str = "") -> str | None:
+    """The user's next message after `said`; None where it ends the conversation with the `sentinel` it was told.
+    `fence` is the mark that the conversation was shown between.
 
     Raises ParseError: meta_words (it speaks of the instructions), both_sides (it writes the assistant's part, too),
     role_flip (it speaks as an assistant), answers_itself, politeness_only, repeated (an earlier message of the user's),
@@ -32,9 +32,9 @@ def user_turn(text: str, said: Sequence[Message], *, sentinel: str, fence: str =
     text = _LABEL.sub("", text.strip(), count=1).strip()
     if not text.strip(_DRESS):
         raise ParseError("empty_output", text[:200])
-    if sentinel in text[: len(sentinel) + _NEAR] or sentinel in text[-len(sentinel) - _NEAR :]:
+    if sentinel and (sentinel in text[: len(sentinel) + _NEAR] or sentinel in text[-len(sentinel) - _NEAR :]):
         return None
-    if sentinel in text or (fence and fence in text) or _META.search(text):
+    if any(mark in text for mark in (sentinel, fence) if mark) or _META.search(text):
         raise ParseError("meta_words", text[:200])
     if _SIDES.search(text):
         raise ParseError("both_sides", text[:200])

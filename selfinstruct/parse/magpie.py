@@ -45,11 +45,6 @@ _MORE = (
 _GREETING = re.compile(
     rf"(?:{_HELLO}|{_MORE})(?:[\W_]{{1,9}}(?:{_HELLO}|{_MORE})){{0,4}}[\W_]{{0,9}}", re.IGNORECASE
 )
-_THANKS = re.compile(
-    r"(?:(?:ok(?:ay)?|great|perfect|awesome|wow|got it)[\W_]{1,9})?(?:many |so |no,? )?"
-    r"(?:(?:thank(?:s| you)|thx|cheers|merci|danke|gracias|спасибо|شكرا)\b|谢谢|ありがとう)[^?？\n]{0,80}",
-    re.IGNORECASE,
-)
 _SPOKEN = re.compile(
     r"(?:as an? (?:ai|artificial intelligence|(?:large )?language model)\b|i'?m (?:just )?an? ai\b"
     r"|(?:sure|certainly|of course|absolutely)[!,.][ \t]{0,9}(?:here|i\b|i'|let)"
@@ -94,11 +89,6 @@ def user_turn(text: str, *, stop: Sequence[str], whole: bool, system: str = "") 
     if _SPOKEN.match(rest):
         raise ParseError("assistant_text", rest[:80])
     return UserTurn(rest, rule)
-
-
-def thanks(text: str) -> bool:
-    """Whether a follow-up only thanks and asks nothing."""
-    return _THANKS.fullmatch(text.strip()) is not None
 
 
 class Tagged(NamedTuple):

@@ -19,9 +19,6 @@ from selfinstruct.teachers import Completion
 
 Fidelity = Literal["fixed", "paper"]
 TRANSCRIPT = 500  # tokens of one, on average (assumption; Baize: 3.4 exchanges of about 150)
-SENTINEL = (
-    "[DONE]"  # nobody is told of it here; a message that is this alone ends the conversation all the same
-)
 
 
 def _frame(place: Place, fidelity: Fidelity, low: int, high: int) -> tuple[Message, ...]:
@@ -162,15 +159,12 @@ def _usable(completion: Completion) -> tuple[list[Message], ParseError | None]:
     while talk and polite(talk[0].content):  # a greeting, and its answer
         del talk[:2]
     for place in range(2, len(talk), 2):  # the first message is the seed
-        said = talk[place].content
         try:
-            if user_turn(said, talk[:place], sentinel=SENTINEL) is not None:
-                continue
-            fault = ParseError("sentinel")
+            user_turn(talk[place].content, talk[:place])
         except ParseError as error:
             fault = error
-        del talk[place:]
-        break
+            del talk[place:]
+            break
     if not talk:
         raise fault or ParseError("politeness_only")
     return talk, fault

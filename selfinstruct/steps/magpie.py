@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
@@ -23,10 +22,11 @@ from selfinstruct.outlook import (
     tokens,
 )
 from selfinstruct.parse import usable
-from selfinstruct.parse.magpie import UserTurn, thanks, user_turn
+from selfinstruct.parse.dialogue import polite
+from selfinstruct.parse.magpie import UserTurn, user_turn
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Message, Sample
-from selfinstruct.step import Count, Samples, step
+from selfinstruct.step import Count, Samples, numbered, step
 from selfinstruct.teachers import Completion
 from selfinstruct.teachers.prequery import Template
 from selfinstruct.teachers.prequery import template as template_of
@@ -378,13 +378,6 @@ async def magpie_turns(
     found, told = _further(run.place, template)
     opening = _Opening("", found.stop, found.stop_ids, told)
 
-    async def numbered() -> AsyncIterator[tuple[Sample, int]]:
-        """Each row with the number of equal ones before it: those must get turns of their own."""
-        seen: Counter[str] = Counter()
-        async for sample in samples:
-            yield sample, seen[sample.id]
-            seen[sample.id] += 1
-
     async def go_on(item: tuple[Sample, int]) -> _Talk:
         sample, draw = item
         if not sample.answered:
@@ -414,21 +407,23 @@ async def magpie_turns(
             )
             talk.asked.append(completion)
             said = _turn(completion, opening).text
-            if thanks(said):
-                raise ParseError("thanks", said)
+            if polite(said):
+                raise ParseError("politeness_only", said)
             earlier = {normal_form(message.content) for message in history if message.role == "user"}
             if normal_form(said) in earlier:
                 raise ParseError("repeated", said)
             asked = talk.sample.replace(messages=(*talk.sample.messages, Message("user", said)))
-            completion = await run.generate(asked, temperature=answer_temperature, max_tokens=max_tokens)
+            completion = await run.generate(
+                asked, draw=draw, temperature=answer_temperature, max_tokens=max_tokens
+            )
             talk.asked.append(completion)
-            talk.sample = asked.answer(usable(completion))
+            talk.sample = asked.answer(usable(completion)).replace(rejected=None)
         except ParseError as fault:
             talk.ended = fault.reason
 
     ended: Counter[str] = Counter()
     lengths: Counter[int] = Counter()
-    async for talk in run.map(go_on, numbered(), window=run.window(window, "teacher")):
+    async for talk in run.map(go_on, numbered(samples), window=run.window(window, "teacher")):
         sample = talk.sample
         if talk.asked:
             sample = run.trace(sample, talk.asked[-1])

@@ -30,16 +30,15 @@ from selfinstruct.step import Count, Samples, numbered, step, whole
 from selfinstruct.teachers import Completion
 
 MESSAGES = 16
-# Which messages a sub-collection of FLAN draws from. The paper shows it in a figure only: see docs/recipes/orca.md.
+# Which messages a sub-collection of FLAN draws from, as the paper's figure of their shares has it.
 SUBSETS: dict[str, tuple[int, ...]] = {
-    "cot": (6, 7, 11, 16),
-    "niv2": (1, 2, 5, 9, 12, 13, 14, 15),
-    "flan2021": (1, 2, 3, 4, 5, 7),
-    "t0": (1, 2, 3, 4, 5, 7),
+    "cot": (6, 11, 16),
+    "niv2": (1, 2, 5, 7, 9, 12, 13, 14, 15),
+    "flan2021": (3, 4, 7, 8, 10),
+    "t0": (1, 2, 3, 5, 7),
 }
-GENERAL = (1, 2, 3, 4, 5, 6, 7, 11, 12, 16)
-CHOICE = (8, 10)  # only for multiple-choice queries, and never for these two:
-NO_CHOICE = ("cot", "niv2")
+GENERAL = (1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 16)  # for queries from elsewhere; ours
+CHOICE = (8, 10)  # only for multiple-choice queries
 EXPLANATION = 250  # tokens of one, on average (assumption; OpenOrca's are about as long)
 
 _OPTION = re.compile(r"^[ \t]{0,8}([A-Ea-e])[).][ \t]|(?<!\w)\(([A-Ea-e])\)", re.MULTILINE)
@@ -57,8 +56,8 @@ def multiple_choice(text: str) -> bool:
 
 def allowed(collection: str, choice: bool) -> tuple[int, ...]:
     """The messages that may be drawn for a query of a sub-collection; any name that is none takes the general ones."""
-    more = CHOICE if choice and collection not in NO_CHOICE else ()
-    return (*SUBSETS.get(collection, GENERAL), *more)
+    subset = SUBSETS.get(collection, GENERAL)
+    return subset if choice else tuple(number for number in subset if number not in CHOICE)
 
 
 def _messages(place: Place) -> tuple[Message, ...]:
@@ -167,8 +166,9 @@ async def orca(
 
     The message is drawn from those that the query's sub-collection of FLAN allows (cot, niv2, flan2021, t0; others draw
     from a general set; the two about multiple choice are only drawn for queries with options, or with `meta.choices`).
-    It becomes the row's system message, its number is `meta.system_message`. An answer that came with the query is
-    replaced, and kept as `meta.label`. Cut, filtered and empty answers are drawn again and dropped as in `respond`.
+    It becomes the row's system message, in the place of one that came with it; its number is `meta.system_message`. An
+    answer that came with the query is replaced, and kept as `meta.label`. Cut, filtered and empty answers are drawn
+    again and dropped as in `respond`.
 
     With `second`, a random share of the queries is answered by another role, too, in rows of their own that come after
     all others: the curriculum of the paper, ChatGPT's five million answers first, then GPT-4's to a fifth of the same
@@ -224,9 +224,8 @@ async def orca(
     async for sample, number, found in jobs:
         drawn[number] += 1
         message = messages[number - 1].content
-        asked = sample.replace(messages=_under(message, sample.prompt)).note(
-            recipe="orca", system_message=number
-        )
+        asked = sample.replace(messages=_under(message, sample.prompt), rejected=None)
+        asked = asked.note(recipe="orca", system_message=number)
         if sample.answered:
             asked = asked.note(label=sample.output)
         run.made(len(found) - 1)

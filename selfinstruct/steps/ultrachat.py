@@ -279,8 +279,11 @@ async def ultrachat(
         about = {"recipe": "ultrachat", "rounds": rounds, "ended": talk.end}
         if not paper:
             about |= {"persona": talk.persona, "goal": talk.goal}
+        # a rejected answer belongs to the row as it came
         row = sample.replace(
-            messages=tuple(messages) or sample.messages, parents=(*sample.parents, sample.id)
+            messages=tuple(messages) or sample.messages,
+            rejected=None,
+            parents=(*sample.parents, sample.id),
         )
         row = run.trace(row.note(**about), *talk.completions)
         if rounds < least:

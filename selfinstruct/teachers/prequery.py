@@ -133,17 +133,17 @@ TEMPLATES: tuple[Template, ...] = (
         (" ", "</s>"),
         ("<s>", "</s>", "[INST]", "[/INST]"),
         (1, 2, 3, 4),
-        bos="<s>",
+        bos="<s> ",
     ),
     Template(
         "phi-3",
         r"phi-3(\.5)?-(mini|medium)",
         _phi("user"),
         _phi("assistant"),
-        ("<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>", "</s>"),
-        (2, 32000, 32001, 32006, 32007, 32010),
+        ("</s>", "<s>", "<unk>", "<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"),
+        (2, 1, 0, 32000, 32001, 32006, 32007, 32010),
         _phi("system"),
-        bos="<s>",
+        bos="<s> ",
     ),
 )
 # Made from such models, with templates of their own.

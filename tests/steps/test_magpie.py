@@ -306,7 +306,8 @@ def test_a_conversation_goes_on_until_it_has_its_turns(tmp_path: Path, play: Pla
 @pytest.mark.parametrize(
     ("said", "answer", "reason"),
     [
-        ("Thanks!", "x", "thanks"),
+        ("Thanks!", "x", "politeness_only"),
+        ("谢谢你", "x", "politeness_only"),
         ("name a FISH.", "x", "repeated"),
         ("Hi", "x", "greeting"),
         (Completion("And a bi", "length"), "x", "truncated"),
@@ -327,6 +328,33 @@ def test_a_follow_up_that_is_none_leaves_the_row_as_it_was(
 def test_equal_rows_get_turns_of_their_own(tmp_path: Path, play: Play) -> None:
     outcome = talks(tmp_path, Aligned(lambda request: f"And {request.draw}?"), play, FISH, FISH)
     assert [sample.messages[2].content for sample in outcome.samples] == ["And 0?", "And 1?"]
+
+
+@pytest.mark.parametrize(
+    "said", ["Thanks! Now the same for birds.", "Thank you. Give me two more, with prices."]
+)
+def test_thanks_with_a_request_go_on(tmp_path: Path, play: Play, said: str) -> None:
+    """Every word behind the thanks was once taken for more of it."""
+    outcome = talks(tmp_path, Aligned(lambda _: said), play, FISH)
+    (sample,) = outcome.samples
+    assert sample.messages[2].content == said
+    assert "ended" not in sample.meta
+
+
+def test_equal_turns_of_equal_rows_get_answers_of_their_own(tmp_path: Path, play: Play) -> None:
+    teacher = Aligned(lambda _: "And a bird?")
+    talks(tmp_path, teacher, play, FISH, FISH)
+    chats = [request for request in teacher.asked if request.text is None]
+    assert sorted(request.draw for request in chats) == [0, 1]
+
+
+def test_a_rejected_answer_does_not_stay_beside_a_later_turn(tmp_path: Path, play: Play) -> None:
+    row = FISH.replace(rejected="A dog.")
+    gone_on, ended = (
+        talks(tmp_path / name, Aligned(lambda _, said=said: said), play, row).samples[0]  # type: ignore[misc]
+        for name, said in (("on", "And a bird?"), ("off", "Thanks!"))
+    )
+    assert (gone_on.rejected, ended.rejected) == (None, "A dog.")
 
 
 def test_text_that_would_be_read_as_a_turn_is_not_put_into_a_template(tmp_path: Path, play: Play) -> None:

@@ -49,7 +49,7 @@ def test_the_drawn_message_is_asked_with_and_becomes_part_of_the_row(tmp_path: P
     outcome = explained(tmp_path, QUERIES, teacher=play(teacher))
     asked = {request.messages[-1].content: request for request in teacher.asked}
     numbers = Counter(map(number_of, outcome.samples))
-    assert set(numbers) <= set(GENERAL)
+    assert set(numbers) <= set(GENERAL) - set(CHOICE)
     assert len(numbers) > 5
     for query, row in zip(QUERIES, outcome.samples, strict=True):
         system = MESSAGES[number_of(row) - 1]
@@ -68,7 +68,7 @@ def test_the_message_is_of_its_sub_collection(tmp_path: Path, play: Play, name: 
     rows = [query if name is None else query.note(collection=name) for query in QUERIES]
     outcome = explained(tmp_path, rows, teacher=play(Echo()))
     drawn = set(map(number_of, outcome.samples))
-    subset = set(SUBSETS.get((name or "").lower(), GENERAL))
+    subset = set(SUBSETS.get((name or "").lower(), GENERAL)) - set(CHOICE)
     assert drawn <= subset
     assert len(drawn) >= len(subset) - 1
 
@@ -83,16 +83,26 @@ def test_multiple_choice_messages_are_for_queries_with_options_alone() -> None:
     """SPECS 4.8: 8 and 10 only for multiple-choice sets; by hand."""
     names = (*SUBSETS, "other")
     assert not any(set(CHOICE) & set(allowed(name, choice=False)) for name in names)
-    assert [name for name in names if set(CHOICE) <= set(allowed(name, choice=True))] == [
-        "flan2021",
-        "t0",
-        "other",
-    ]
+    assert [name for name in names if set(CHOICE) & set(allowed(name, choice=True))] == ["flan2021", "other"]
+    assert allowed("flan2021", choice=True) == (3, 4, 7, 8, 10)
+
+
+def test_the_fourth_message_is_for_a_child_and_the_fifth_to_the_letter() -> None:
+    """Table 2 of the paper; SPECS 4.8 has these two the other way round."""
+    assert "child of five" in MESSAGES[3]
+    assert "to the letter" in MESSAGES[4]
+
+
+def test_a_rejected_answer_goes_with_the_answer_that_it_was_rejected_for(tmp_path: Path, play: Play) -> None:
+    outcome = explained(tmp_path, [QUERIES[0].replace(rejected="1")], teacher=play(Echo()))
+    assert [row.rejected for row in outcome.samples] == [None]
 
 
 def test_a_query_is_multiple_choice_by_its_options_or_its_meta(tmp_path: Path, play: Play) -> None:
-    plain = [query.note(collection="t0") for query in QUERIES]
-    lettered = [Sample.of(f"Which is {n}?\n(A) sky\n(B) sea", meta={"collection": "t0"}) for n in range(60)]
+    plain = [query.note(collection="flan2021") for query in QUERIES]
+    lettered = [
+        Sample.of(f"Which is {n}?\n(A) sky\n(B) sea", meta={"collection": "flan2021"}) for n in range(60)
+    ]
     marked = [query.note(choices=True) for query in plain]
     for place, (rows, some) in enumerate(((plain, False), (lettered, True), (marked, True))):
         outcome = explained(tmp_path, rows, teacher=play(Echo()), name=f"run{place}")

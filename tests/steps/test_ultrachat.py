@@ -242,6 +242,12 @@ def test_a_conversation_so_far_is_gone_on_with(tmp_path: Path, play: Play) -> No
     assert assistant.asked[0].messages[0] == talk[0]
 
 
+def test_a_rejected_answer_does_not_stay_beside_another_conversation(tmp_path: Path, play: Play) -> None:
+    """It answers the opening, and would be compared with the last answer."""
+    row = Sample.of("What is salt?", output="NaCl.").replace(rejected="A metal.")
+    assert [each.rejected for each in talked(tmp_path, play, [row], User()).samples] == [None]
+
+
 def test_equal_openings_have_conversations_of_their_own(tmp_path: Path, play: Play) -> None:
     user, assistant = User(), Assistant()
     rows = talked(tmp_path, play, [OPENINGS[0]] * 20, user, assistant).samples
