@@ -123,7 +123,7 @@ class Estimate:
 
     A call is an answer. Tokens are totals over the calls, each paid for once: that some are paid for more than once is
     the plan's affair. `source` says where calls and tokens come from, `assumes` what the ceiling rests on besides.
-    `chain` is how many answers one item of the step takes, where it takes several.
+    `chain` is how many answers one turn takes of a step that makes `n` rows, where it takes several.
     """
 
     rows: Rows

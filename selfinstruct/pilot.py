@@ -87,11 +87,29 @@ class _Session(Session):
 
 
 class _Run(Run):
-    """A run whose `map` begins nothing new once an answer may not be asked for, and then ends the step. Where an item
+    """A run whose `map` begins nothing new once an answer may not be asked for, and then ends the step. Where a turn
     takes several answers (`chain`), none is begun that could not be expected to get all of its own.
     """
 
     chain = 1.0
+    each = 0.0  # answers that a row that comes takes; 0 where the step makes rows of its own
+    gathering = True  # rows, before it asks: its items are none of them
+    flying = 0
+
+    def more(self) -> bool:
+        """Whether one more row could be expected to get all of its answers."""
+        if self.gathering:
+            return self.each * (self.tally.came + 1) <= self.session.allowed
+        return self.each <= 1 or self.each * (self.flying + 1) <= self.session.allowed
+
+    @property
+    def session(self) -> _Session:
+        assert isinstance(self._session, _Session)
+        return self._session
+
+    @property
+    def tally(self) -> Tally:
+        return self._tally
 
     async def map(
         self,
@@ -100,27 +118,27 @@ class _Run(Run):
         *,
         window: int = 128,
     ) -> AsyncIterator[Result]:
-        session = self._session
-        assert isinstance(session, _Session)
-        left_out = flying = 0
+        session = self.session
+        self.gathering = False
+        left_out = 0
 
         async def attempt(item: Item) -> tuple[Result] | None:
-            nonlocal left_out, flying
+            nonlocal left_out
             try:
                 return (await function(item),)
             except Spent:
                 left_out += 1
                 return None
             finally:
-                flying -= 1
+                self.flying -= 1
 
         async def source() -> AsyncIterator[Item]:
-            nonlocal left_out, flying
+            nonlocal left_out
             async for item in _aiter(items):
-                if self.chain > 1 and session.allowed < self.chain * (flying + 1):
+                if self.chain > 1 and session.allowed < self.chain * (self.flying + 1):
                     left_out += 1
                     return
-                flying += 1
+                self.flying += 1
                 yield item
                 if left_out:
                     return
@@ -140,8 +158,7 @@ def pilot(pipeline: Pipeline, place: Place, requests: int) -> Pilot:
     teachers of `place`. Raises what a run raises: BudgetReached and Paused leave all that was answered on file.
     """
     before = plan(pipeline, place)
-    chains = {row.n: row.estimate.chain for row in before}
-    trials, sent = finish(_pilot(pipeline, place, shares(before, requests), chains, requests))
+    trials, sent = finish(_pilot(pipeline, place, before, requests))
     measured = {n: trial.measured for n, trial in trials.items()}
     rows = tuple(plan(pipeline, place, measured))
     return Pilot(rows, requests, sent, *interval(rows, trials))
@@ -164,10 +181,17 @@ def shares(rows: Sequence[PlanRow], requests: int) -> dict[int, int]:
     return found
 
 
+def _a_row(before: Sequence[PlanRow], n: int, step: Step) -> float:
+    """How many answers each row that comes to step `n` is expected to take; 0 where it makes rows of its own."""
+    came = before[n - 1].estimate.rows.count.expected if n else 0
+    return 0.0 if "n" in step.values or not came else before[n].estimate.calls.expected / came
+
+
 async def _pilot(
-    pipeline: Pipeline, place: Place, share: Mapping[int, int], chains: Mapping[int, float], requests: int
+    pipeline: Pipeline, place: Place, before: Sequence[PlanRow], requests: int
 ) -> tuple[dict[int, Trial], int]:
     trials: dict[int, Trial] = {}
+    share = shares(before, requests)
     with Store.open(place.dir) as store:
         same(pipeline, store)
         store.set_fact("pipeline", about(pipeline, place))
@@ -182,12 +206,15 @@ async def _pilot(
                     continue  # it leaves files or trains; the rows pass by
                 session.allowed = share.get(n, 0) + left if n in share else 0
                 some = None if n in share else most
-                came = bool(rows)
-                trial, rows = await _perform(session, pipeline.steps, n, rows, some, requests, chains[n])
+                view = _Run(
+                    session, Tally(n, step.name), sum(it.name == step.name for it in pipeline.steps[:n])
+                )
+                view.chain, view.each = before[n].estimate.chain, _a_row(before, n, step)
+                trial, rows = await _perform(view, step, rows, some, requests)
                 if n in share:
                     left = session.allowed
-                # of a step that had rows and came to the end of none, nothing is known
-                known = trial.measured.came or trial.measured.made or not came
+                # of a step to which no row came, or that came to the end of none, nothing is known
+                known = trial.measured.came or trial.measured.made
                 if known and (n in share or step.type.forecast is None):
                     trials[n] = trial
         finally:
@@ -198,41 +225,36 @@ async def _pilot(
 
 
 async def _perform(
-    session: _Session,
-    steps: Sequence[Step],
-    n: int,
-    rows: Sequence[Sample],
-    most: int | None,
-    requests: int,
-    chain: float,
+    view: _Run, step: Step, rows: Sequence[Sample], most: int | None, requests: int
 ) -> tuple[Trial, list[Sample]]:
-    """Have step `n` work on the rows, each of which takes a chain of so many answers; it keeps `most` at most."""
-    each = steps[n]
-    tally = Tally(n, each.name)
-    view = _Run(session, tally, sum(other.name == each.name for other in steps[:n]))
-    view.chain = chain
+    """Have the step work on the rows; it keeps `most` at most."""
+    tally, store = view.tally, view.session.store
     kept: list[Sample] = []
     brought: Counter[str] = Counter()
 
     async def arriving() -> AsyncIterator[Sample]:
         for sample in rows:
+            if not view.more():
+                return
             tally.came += 1
             yield sample
 
     with contextlib.suppress(Spent):
-        async with contextlib.aclosing(each.dry()(view, arriving())) as out:  # type: ignore[type-var]
+        if view.each > max(1, view.session.allowed):
+            raise Spent  # not one could get all of its own
+        async with contextlib.aclosing(step.dry()(view, arriving())) as out:  # type: ignore[type-var]
             async for sample in out:
                 kept.append(sample)
                 view.dropped.clear()
                 origin = sample.meta.get("requests")
-                found = origin.get(each.name) if isinstance(origin, Mapping) else None
+                found = origin.get(step.name) if isinstance(origin, Mapping) else None
                 if found:  # of several requests, the last one finished the row
                     brought[str(found[-1] if isinstance(found, list) else found)] += 1
                 if len(kept) == most:
                     break
     calls, seconds = [], 0.0
     for key in view.uses:
-        filed = session.store.get(key)
+        filed = store.get(key)
         assert filed is not None
         usage = filed.completion.usage
         calls.append(Call(filed.cost_nano, usage.input_tokens + usage.output_tokens, brought[key]))

@@ -15,7 +15,21 @@ from selfinstruct.outlook import Measured
 from selfinstruct.pilot import Call, Pilot, Trial, interval, pilot, shares, student
 from selfinstruct.pipeline import Pipeline, run
 from selfinstruct.plan import plan
-from selfinstruct.steps import alpaca, judge, read, respond, sft, ultrachat, write
+from selfinstruct.step import Step
+from selfinstruct.steps import (
+    alpaca,
+    answers,
+    evol,
+    evol_quality,
+    judge,
+    read,
+    respond,
+    sft,
+    tag,
+    translate,
+    ultrachat,
+    write,
+)
 from selfinstruct.store import Store
 from selfinstruct.teachers import Completion, Request, Usage
 
@@ -210,3 +224,34 @@ def test_of_a_step_of_many_answers_a_row_whole_rows_are_tried(tmp_path: Path) ->
     assert 40 < estimate.rows.count.expected <= 60
     actual = run(pipeline, tmp_path / "some").funnel.steps[1].calls
     assert 0.6 * actual < estimate.calls.expected < 1.5 * actual
+
+
+SAMPLE = read(path=str(ROOT / "data" / "sample" / "alpaca.json"), limit=60)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [evol(generations=2), evol_quality(generations=2), answers(k=3), tag(), translate(language="German")],
+    ids=lambda step: step.name,
+)
+def test_rows_that_take_many_answers_are_ended_before_others_are_begun(tmp_path: Path, step: Step) -> None:
+    """Steps that gather their rows first, and steps that ask several things about each as it comes: both were once
+    measured by rows of which most had got none of their answers, or the first one only."""
+    pipeline = Pipeline("p", [SAMPLE, step], {"teacher": "offline"})
+    found = pilot(pipeline, pipeline.place(tmp_path), 60)
+    estimate = found.rows[1].estimate
+    assert estimate.source.startswith("pilot")
+    actual = run(pipeline, tmp_path).funnel.steps[1]
+    assert 0.7 * actual.calls < estimate.calls.expected < 1.4 * actual.calls
+    tokens = actual.input_tokens + actual.output_tokens
+    assert 0.6 * tokens < estimate.input_tokens.expected + estimate.output_tokens.expected < 1.6 * tokens
+
+
+def test_of_a_step_that_no_row_reached_nothing_is_known(tmp_path: Path) -> None:
+    """It is planned by what was assumed, and not for no rows at all."""
+    steps = [SAMPLE, tag(), respond(again=True)]
+    pipeline = Pipeline("p", steps, {"teacher": "offline"})
+    _, tagged, answered = pilot(pipeline, pipeline.place(tmp_path), 4).rows
+    assert not tagged.estimate.source.startswith("pilot")
+    assert not answered.estimate.source.startswith("pilot")
+    assert answered.estimate.calls.expected == 60
