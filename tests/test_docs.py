@@ -176,6 +176,9 @@ def test_yaml_blocks_load(block: Block, text: str, checkout: Path, monkeypatch: 
     for code in blocks("python"):
         if "file" in code.marks:
             Path(code.marks["file"]).write_text(code.text)
+    if before := block.marks.get("needs"):  # a run of that pipeline
+        made = CliRunner().invoke(cli.app, ["run", f"pipelines/{before}.yaml", "--limit", "9"])
+        assert made.exit_code == 0, made.output
     Path("my_module.py").write_text(_TEACHER)
     monkeypatch.delitem(sys.modules, "my_module", raising=False)
     if re.search(r"^steps:", text, re.MULTILINE):

@@ -79,8 +79,8 @@ async def sft(
     checkpoint and gives the same weights.
 
     Args:
-        model: the student: a folder, a name on the Hugging Face Hub, or tiny: a small Llama with random weights and a
-            tokenizer made from the samples, for trying out
+        model: the student: a folder of this run such as an earlier `sft` leaves, any folder, a name on the Hugging Face
+            Hub, or tiny: a small Llama with random weights and a tokenizer made from the samples, for trying out
         output: the folder of the model, inside the run's folder
         epochs: passes over the samples; by default 3, for tiny 7
         max_steps: optimizer steps; replaces epochs

@@ -1,25 +1,24 @@
 """Baize's `paper` against its published rule (preprocess.py), worked by hand on transcripts of each kind.
 
-The collected transcripts themselves lie in no snapshot. Compared: 8 transcripts; differences 0.
+The collected transcripts themselves lie in no snapshot. Compared, through the step: 8 transcripts; differences 0.
 """
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Callable
+from pathlib import Path
 
-from selfinstruct.errors import ParseError
-from selfinstruct.parse.baize import transcript, transcript_paper
+import pytest
+from fakes import Echo
+from given import given
+
+from selfinstruct.parse.baize import transcript
+from selfinstruct.pipeline import execute
+from selfinstruct.sample import Sample
+from selfinstruct.steps.baize import baize
+from selfinstruct.teachers import Completion, Teacher
 
 A, B, C = ("[Human] a\n[AI] 1\n", "[Human] b\n[AI] 2\n", "[Human] c\n[AI] 3\n")
-
-
-def exchanges(text: str) -> list[tuple[str, str]]:
-    try:
-        talk = transcript_paper(text)
-    except ParseError:
-        return []
-    said = [message.content for message in talk]
-    return list(zip(said[::2], said[1::2], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -35,8 +34,14 @@ def exchanges(text: str) -> list[tuple[str, str]]:
         ("[Human]\n[AI] 1\n" + B, [("", "1")]),  # nobody looks at what is said
     ],
 )
-def test_the_published_rule(text: str, expected: list[tuple[str, str]]) -> None:
-    assert exchanges(text) == expected
+def test_the_published_rule(
+    tmp_path: Path, play: Callable[[Teacher], str], text: str, expected: list[tuple[str, str]]
+) -> None:
+    steps = [given([Sample.of("a")]), baize(fidelity="paper")]
+    outcome = execute(steps, out=tmp_path / "run", teacher=play(Echo(Completion(text))))
+    said = [message.content for row in outcome.samples for message in row.messages]
+    assert list(zip(said[::2], said[1::2], strict=True)) == expected
+    assert dict(outcome.funnel.steps[1].drops) == ({} if expected else {"no_exchange": 1})
 
 
 def test_what_fixed_repairs() -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import ROOT
 from toys import chat, toys
 
+from selfinstruct.document import load
 from selfinstruct.errors import ConfigError, DataError
-from selfinstruct.pipeline import Outcome, execute
+from selfinstruct.pipeline import Outcome, execute, run
 from selfinstruct.step import Step
-from selfinstruct.steps import evaluate, read, sft
+from selfinstruct.steps import evaluate, orca, read, sft, write
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.train
@@ -112,3 +115,25 @@ def test_what_cannot_work_is_said_before_the_run_or_in_it(tmp_path: Path, file: 
     assert "hold_out" in caught.value.hint
     with pytest.raises(DataError, match=r"62 came \(too_long_for_student 61, unanswered 1\)"):
         go(tmp_path / "short", source, sft(max_length=5))
+
+
+def test_the_two_parts_of_orcas_curriculum_are_trained_one_after_the_other(tmp_path: Path) -> None:
+    """The YAML of the page, with the tiny student and two steps of each part."""
+    queries = read(path=str(ROOT / "data" / "sample" / "alpaca.json"), limit=60)
+    made = execute(
+        [queries, orca(second="judge", share=0.3), write(formats=("messages", "parquet"))],
+        out=tmp_path / "orca",
+        teacher="offline",
+        judge={"model": "offline", "wrong": 0.02},
+    )
+    sizes = [sum(row.meta["curriculum"] == part for row in made.samples) for part in (1, 2)]
+    (block,) = re.findall(
+        r"(?s)```yaml needs=orca\n(steps:.*?)```", (ROOT / "docs/recipes/orca.md").read_text("utf-8")
+    )
+    text = block.replace("data/orca/", f"{tmp_path}/orca/").replace("Qwen/Qwen2.5-0.5B", "tiny")
+    (tmp_path / "curriculum.yaml").write_text(re.sub(r"epochs: 4.*?, output", "max_steps: 2, output", text))
+    done = run(load(tmp_path / "curriculum.yaml"), tmp_path / "run")
+    assert [facts(done, n)["rows"] for n in (2, 5)] == sizes
+    assert {row.meta["curriculum"] for row in done.samples} == {2}
+    cards = [(tmp_path / "run" / name / "README.md").read_text("utf-8") for name in ("first", "model")]
+    assert ["fine-tuning of `first`" in card for card in cards] == [False, True]
