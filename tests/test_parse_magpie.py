@@ -66,6 +66,13 @@ def test_a_cut_completion_is_a_fault_unless_its_turn_had_ended() -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["I'm an AI student. Explain dropout.", "As an AI engineer, how do I begin?"]
+)
+def test_whoever_works_on_ai_is_a_user(text: str) -> None:
+    assert user_turn(text, stop=LLAMA, whole=True).text == text
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *(
@@ -91,6 +98,7 @@ def test_a_greeting_alone_is_no_instruction(text: str) -> None:
         ("<|eot_id|>What?", "empty"),
         ("assistant\n\nSure.", "assistant_text"),
         ("As an AI language model I have no hobbies.", "assistant_text"),
+        ("I am just an AI, and have no hobbies.", "assistant_text"),
         ("Sure! Here is your poem:", "assistant_text"),
         ("I'm sorry, but I can't help with that.", "assistant_text"),
         ("system\n\nYou are a helpful assistant.", "system_leak"),

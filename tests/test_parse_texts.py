@@ -27,6 +27,7 @@ def said(value: object, key: str = "instruction") -> str:
         "Explain tides in one sentence.",
         "为什么涨潮比月亮晚？",
         "Write a parser for this text format in Go.",
+        "Write a response above 100 words about tides.",
         "Shorten this text: The tide, which follows the moon as everybody knows, is late.",
     ],
 )

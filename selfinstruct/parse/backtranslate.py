@@ -11,8 +11,8 @@ from selfinstruct.text import normal_form, words
 # An instruction that points at the text it was made from can't be followed without it.
 _TEXT = r"(?:text|passage|excerpt|article|document|response)"
 _META = re.compile(
-    rf"\b(?:this {_TEXT}\b(?! (?:file|box|editor|field|message|object|time|format))|the above {_TEXT}\b|{_TEXT} above\b"
-    rf"|(?:following|provided) {_TEXT}\b"
+    rf"\b(?:this {_TEXT}\b(?! (?:file|box|editor|field|message|object|time|format))"
+    rf"|the above {_TEXT}\b|{_TEXT} above\b(?! \d)|(?:following|provided) {_TEXT}\b"
     r"|(?:according to|based on|summari[sz]e|rewrite|paraphrase) the (?:text|passage|excerpt)\b)",
     re.IGNORECASE,
 )

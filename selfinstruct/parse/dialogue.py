@@ -62,9 +62,14 @@ _META = re.compile(
     re.IGNORECASE,
 )
 _SIDES = re.compile(r"^(?:\*\*)?\[?(?:assistant|ai)\]?(?:\*\*)?[ \t]{0,3}:", re.IGNORECASE | re.MULTILINE)
-_AI = r"an? (?:ai|artificial intelligence|(?:large )?language)(?: language)?(?: (?:model|assistant|chatbot))?"
+# What only a model says that it is; an AI engineer is a person.
+AN_AI = (
+    r"(?:an? (?:large )?language model\b"
+    r"|an? (?:ai|artificial intelligence)(?:(?: language)? (?:model|assistant|chatbot)\b"
+    r"|(?=\W{0,3}(?:$|[,.;:!?\n—–]|(?:i|and|so|but|who|that|trained|created|designed|built|made|here|without)\b))))"
+)
 _ASSISTANT = re.compile(
-    rf"\bas {_AI},? i\b|\bi(?:'m| am) (?:just |only )?{_AI}\b"
+    rf"\bas {AN_AI},? i\b|\bi(?:'m| am) (?:just |only )?{AN_AI}"
     r"|\b(?:how|what) (?:can|may|could) i (?:help|assist|do for) you\b"
     r"|\b(?:i'm|i am) (?:here|happy|glad) to (?:help|assist)\b|\bi(?:'d| would) be (?:happy|glad) to (?:help|assist)\b"
     r"|\b(?:is there anything|if there(?:'s| is) anything|do you have any|if you have any) (?:else|other|more|further)"
@@ -101,7 +106,7 @@ _FILLER = frozenset(
     "say sense sharing so soon suggestion suggestions t take talk that that's thats the them then "
     "there these this those time tip tips to today tomorrow too true truly u up useful ve very viel "
     "vielen votre wait want was week well what work you you're you've your yours très جزيلا على لك "
-    "مرة い ご ざ す ま 了 你 再 助 多 太 好 帮 常 很 您 明 白 的 见 非".split()
+    "مرة い ご ざ す ま 了 你 再 助 多 太 好 帮 常 很 您 有 明 白 的 见 非".split()
 )
 
 

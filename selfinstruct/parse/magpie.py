@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from selfinstruct.errors import ParseError
 from selfinstruct.parse import json_object
+from selfinstruct.parse.dialogue import AN_AI
 from selfinstruct.text import normal_form
 
 LEVELS: Mapping[str, tuple[str, ...]] = {
@@ -46,7 +47,7 @@ _GREETING = re.compile(
     rf"(?:{_HELLO}|{_MORE})(?:[\W_]{{1,9}}(?:{_HELLO}|{_MORE})){{0,4}}[\W_]{{0,9}}", re.IGNORECASE
 )
 _SPOKEN = re.compile(
-    r"(?:as an? (?:ai|artificial intelligence|(?:large )?language model)\b|i'?m (?:just )?an? ai\b"
+    rf"(?:(?:as|i'?m(?: just)?|i am(?: just)?) {AN_AI}"
     r"|(?:sure|certainly|of course|absolutely)[!,.][ \t]{0,9}(?:here|i\b|i'|let)"
     r"|i(?:'m| am) sorry,? but i (?:can't|cannot|am unable))",
     re.IGNORECASE,
