@@ -9,11 +9,9 @@ from selfinstruct.teachers.offline.catalog import recognise
 from selfinstruct.teachers.offline.family import Family
 from selfinstruct.teachers.offline.part import Answer, Asked
 from selfinstruct.teachers.offline.respond import answered
+from selfinstruct.teachers.offline.said import marked
 
 _NEXT = re.compile(r"\bhuman's next message\b", re.IGNORECASE)
-_PART = r"<(?P<fence>[^\s<>]{{1,64}}) {part}>\n(?P<text>.*?)\n</(?P=fence) {part}>"
-_CONVERSATION = re.compile(_PART.format(part="conversation"), re.DOTALL)
-_QUESTION = re.compile(_PART.format(part="question"), re.DOTALL)
 _ABOUT = re.compile(r"\btalking about this: '(?P<text>.*)'\. What the human says", re.DOTALL)
 _TURN = re.compile(r"^(human|assistant): ", re.MULTILINE)
 _END = re.compile(r"\breply with (\S{1,20}) alone\b")
@@ -37,10 +35,10 @@ def user(asked: Asked) -> Answer | None:
     """The human's next message, or the word that ends the conversation. It errs as aligned models do: it thanks,
     answers its own question, speaks as an assistant, says the same again.
     """
-    heard = _CONVERSATION.search(asked.text)
-    if not heard or not _NEXT.search(asked.text):
+    heard = marked(asked.text, "conversation")
+    if heard is None or not _NEXT.search(asked.text):
         return None
-    parts = _TURN.split("\n" + heard["text"].strip())
+    parts = _TURN.split("\n" + heard.strip())
     said = [text.strip() for who, text in zip(parts[1::2], parts[2::2], strict=True) if who == "human"]
     rng, family = asked.rng, _family(said)
     if rng.random() < asked.writer.malformed:
@@ -76,13 +74,15 @@ def _unusable(said: list[str], family: Family | None, rng: Random) -> str:
 
 def transcript(asked: Asked) -> Answer | None:
     """A conversation between [Human] and [AI] about a seed question."""
-    seed = _QUESTION.search(asked.text) or _ABOUT.search(asked.text)
-    if not seed or not _MARKS.search(asked.text):
+    seed = marked(asked.text, "question")
+    if seed is None and (about := _ABOUT.search(asked.text)):
+        seed = about["text"]
+    if seed is None or not _MARKS.search(asked.text):
         return None
     rng, writer = asked.rng, asked.writer
     limits = _ROUNDS.search(asked.text)
     low, high = (int(limits[1]), int(limits[2])) if limits else (2, 5)
-    question = seed["text"].strip()
+    question = seed.strip()
     family = _family([question])
     lines = []
     for _ in range(rng.randint(low, max(low, high))):

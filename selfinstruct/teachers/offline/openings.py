@@ -12,15 +12,13 @@ from selfinstruct.teachers.offline import material
 from selfinstruct.teachers.offline.catalog import FAMILIES, solve
 from selfinstruct.teachers.offline.family import GAP, frame, unframed
 from selfinstruct.teachers.offline.part import Answer, Asked, Writer
+from selfinstruct.teachers.offline.said import marked
 
 Item = TypeVar("Item")
 
 _CONTRACT = re.compile(r"""\{\s{0,9}["']items["']\s{0,9}:""")
 _COUNT = re.compile(r"\b(\d{1,3}) in all\b")
 _TOPICS = re.compile(r"\AName topics\b")
-_PART = r"<(?P<fence>[^\s<>]{{1,64}}) {part}>\n(?P<text>.*?)\n</(?P=fence) {part}>"
-_TEXT = re.compile(_PART.format(part="text"), re.DOTALL)
-_INSTRUCTION = re.compile(_PART.format(part="instruction"), re.DOTALL)
 _FENCED = 0.2  # answers inside a code fence, where nothing holds the model to a schema
 _GENERAL = ("Sum up this text in one sentence.", "What is the text about?", "Give the text a title.")
 
@@ -30,12 +28,13 @@ def listed(asked: Asked) -> Answer | None:
     if not _CONTRACT.search(asked.text):
         return None
     rng, writer = asked.rng, asked.writer
-    instruction, text, count = (pattern.search(asked.text) for pattern in (_INSTRUCTION, _TEXT, _COUNT))
+    instruction, text = marked(asked.text, "instruction"), marked(asked.text, "text")
+    count = _COUNT.search(asked.text)
     number = int(count[1]) if count else 1
-    if instruction:
-        items = [_detailed(instruction["text"], rng)]
-    elif text:
-        items = _tasks(text["text"], number, rng)
+    if instruction is not None:
+        items = [_detailed(instruction, rng)]
+    elif text is not None:
+        items = _tasks(text, number, rng)
     elif _TOPICS.match(asked.text):
         items = [
             f"{subject} in {rng.choice(material.CITIES)}" for subject in _some(material.SUBJECTS, number, rng)
