@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, I
 from dataclasses import dataclass
 
 from selfinstruct.budget import Caps
-from selfinstruct.outlook import Measured
+from selfinstruct.outlook import Estimate, Measured
 from selfinstruct.pipeline import Pipeline, about, finish, same
 from selfinstruct.plan import PlanRow, plan
 from selfinstruct.run import Item, Place, Result, Role, Run, Session, _aiter
@@ -24,6 +24,7 @@ from selfinstruct.tally import Tally
 from selfinstruct.teachers import Request
 
 LEAST = 5  # requests of each step that asks, where there are enough
+ROOM = 1.5  # times the requests that rows are expected to take, for a step that gathers them: all are to be ended
 Z = 1.959964  # of the normal distribution: 95 % lie within so many standard deviations
 
 
@@ -140,8 +141,7 @@ def pilot(pipeline: Pipeline, place: Place, requests: int) -> Pilot:
     teachers of `place`. Raises what a run raises: BudgetReached and Paused leave all that was answered on file.
     """
     before = plan(pipeline, place)
-    chains = {row.n: row.estimate.chain for row in before}
-    trials, sent = finish(_pilot(pipeline, place, shares(before, requests), chains, requests))
+    trials, sent = finish(_pilot(pipeline, place, shares(before, requests), before, requests))
     measured = {n: trial.measured for n, trial in trials.items()}
     rows = tuple(plan(pipeline, place, measured))
     return Pilot(rows, requests, sent, *interval(rows, trials))
@@ -165,7 +165,7 @@ def shares(rows: Sequence[PlanRow], requests: int) -> dict[int, int]:
 
 
 async def _pilot(
-    pipeline: Pipeline, place: Place, share: Mapping[int, int], chains: Mapping[int, float], requests: int
+    pipeline: Pipeline, place: Place, share: Mapping[int, int], planned: Sequence[PlanRow], requests: int
 ) -> tuple[dict[int, Trial], int]:
     trials: dict[int, Trial] = {}
     with Store.open(place.dir) as store:
@@ -182,12 +182,18 @@ async def _pilot(
                     continue  # it leaves files or trains; the rows pass by
                 session.allowed = share.get(n, 0) + left if n in share else 0
                 some = None if n in share else most
+                estimate = planned[n].estimate
+                if estimate.gathers and n in share:
+                    coming = planned[n - 1].estimate.rows.count.expected
+                    each = ROOM * estimate.calls.expected / max(coming, 1)
+                    rows = rows[: max(1, int(session.allowed / each))]
                 came = bool(rows)
-                trial, rows = await _perform(session, pipeline.steps, n, rows, some, requests, chains[n])
+                trial, rows, ended = await _perform(session, pipeline.steps, n, rows, some, requests, estimate)
                 if n in share:
                     left = session.allowed
                 # of a step that had rows and came to the end of none, nothing is known
                 known = trial.measured.came or trial.measured.made or not came
+                known = ended if estimate.gathers else known
                 if known and (n in share or step.type.forecast is None):
                     trials[n] = trial
         finally:
@@ -204,13 +210,13 @@ async def _perform(
     rows: Sequence[Sample],
     most: int | None,
     requests: int,
-    chain: float,
-) -> tuple[Trial, list[Sample]]:
-    """Have step `n` work on the rows, each of which takes a chain of so many answers; it keeps `most` at most."""
+    estimate: Estimate,
+) -> tuple[Trial, list[Sample], bool]:
+    """Have step `n` work on the rows; it keeps `most` at most. Also says whether it came to its end."""
     each = steps[n]
     tally = Tally(n, each.name)
     view = _Run(session, tally, sum(other.name == each.name for other in steps[:n]))
-    view.chain = chain
+    view.chain = estimate.chain
     kept: list[Sample] = []
     brought: Counter[str] = Counter()
 
@@ -219,6 +225,7 @@ async def _perform(
             tally.came += 1
             yield sample
 
+    ended = False
     with contextlib.suppress(Spent):
         async with contextlib.aclosing(each.dry()(view, arriving())) as out:  # type: ignore[type-var]
             async for sample in out:
@@ -230,6 +237,7 @@ async def _perform(
                     brought[str(found[-1] if isinstance(found, list) else found)] += 1
                 if len(kept) == most:
                     break
+        ended = True
     calls, seconds = [], 0.0
     for key in view.uses:
         filed = session.store.get(key)
@@ -251,7 +259,7 @@ async def _perform(
         tally.output_tokens,
         seconds,
     )
-    return Trial(measured, tuple(calls)), kept
+    return Trial(measured, tuple(calls)), kept, ended
 
 
 def interval(

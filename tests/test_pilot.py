@@ -15,7 +15,23 @@ from selfinstruct.outlook import Measured
 from selfinstruct.pilot import Call, Pilot, Trial, interval, pilot, shares, student
 from selfinstruct.pipeline import Pipeline, run
 from selfinstruct.plan import plan
-from selfinstruct.steps import alpaca, judge, read, respond, sft, ultrachat, write
+from selfinstruct.step import Step
+from selfinstruct.steps import (
+    alpaca,
+    answers,
+    evol,
+    evol_quality,
+    judge,
+    pairs,
+    pairwise,
+    rank,
+    read,
+    respond,
+    sft,
+    ultrachat,
+    ultrafeedback,
+    write,
+)
 from selfinstruct.store import Store
 from selfinstruct.teachers import Completion, Request, Usage
 
@@ -210,3 +226,39 @@ def test_of_a_step_of_many_answers_a_row_whole_rows_are_tried(tmp_path: Path) ->
     assert 40 < estimate.rows.count.expected <= 60
     actual = run(pipeline, tmp_path / "some").funnel.steps[1].calls
     assert 0.6 * actual < estimate.calls.expected < 1.5 * actual
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (evol(generations=2),),
+        (evol_quality(generations=3),),
+        (answers(k=4), pairwise(), pairs(by="wins")),
+        (answers(k=4), ultrafeedback(), pairs(by="overall")),
+        (answers(k=6), rank(), pairs(by="quality")),
+    ],
+    ids=lambda steps: steps[-1].name if len(steps) == 1 else steps[1].name,
+)
+def test_a_step_that_takes_all_rows_before_it_asks_gets_as_many_as_it_can_end(
+    steps: tuple[Step, ...], tmp_path: Path
+) -> None:
+    """600 rows that came, and 20 answers for some of them, are not 20 answers for 600 rows."""
+    source = read(path=str(ROOT / "data" / "sample" / "alpaca.json"))
+    pipeline = Pipeline("p", [source, *steps], {"teacher": {"model": "offline", "wrong": 0.4}})
+    found = pilot(pipeline, pipeline.place(tmp_path), 100)
+    assert found.sent <= 100
+    actual = run(pipeline, tmp_path).funnel.steps
+    for row, step in zip(found.rows, actual, strict=True):
+        if row.estimate.calls.expected:
+            assert row.estimate.source.partition("; ")[0].startswith("pilot of 100"), row.name
+            assert 0.6 * step.calls < row.estimate.calls.expected < 1.6 * step.calls, row.name
+            assert 0.6 * step.kept < row.estimate.rows.count.expected < 1.6 * step.kept, row.name
+
+
+def test_of_a_step_that_ended_nothing_nothing_is_known(tmp_path: Path) -> None:
+    """Ten generations of one row take more answers than there are."""
+    source = read(path=str(ROOT / "data" / "sample" / "alpaca.json"), limit=60)
+    pipeline = Pipeline("p", [source, evol(generations=10)], {"teacher": "offline"})
+    found = pilot(pipeline, pipeline.place(tmp_path), 6)
+    assert found.rows[1].estimate.source.startswith("prompts measured")
+    assert (found.low, found.high) == (None, None)

@@ -66,6 +66,7 @@ def _forecast(
     return replace(
         first,
         role=dearest(outlook.place, *by),
+        gathers=True,
         rows=replace(
             rows,
             count=answered,
