@@ -95,8 +95,8 @@ async def evol_quality(
     it. A failed attempt is dropped, and its parent is tried again in the next generation; a response that was improved
     ends here (superseded). `keep: all` gives every variant of a response as a row, for ranking them: rows with the
     same root in `meta` belong together, generation tells their order. `keep: pair` gives one row for each response
-    that was improved, the last variant as the answer and the response that came as `rejected`; a response that was
-    not ends here (no_pair).
+    that was improved, the last variant as the answer and the response that came as `rejected`; one that was not, or
+    that ended as it began, ends here (no_pair).
 
     Eliminated are responses that copy words of the rewriting prompt (meta_words); `fidelity: paper` looks at nothing
     else. `fixed` also eliminates what is unchanged, refuses (refusal, boilerplate), grew by too many words (growth),
@@ -179,8 +179,8 @@ async def evol_quality(
         for root, last in zip(roots, now, strict=True):
             if keep == "last":
                 yield last
-            elif last is root:
-                run.drop(root, "no_pair")
+            elif last.output.strip() == root.output.strip():  # nothing improved it, or the last step led back to it
+                run.drop(last, "no_pair")
             else:
                 yield last.replace(rejected=root.output)
     run.note(fidelity=fidelity, operators={each: [kept[each], tried[each]] for each in sorted(tried)})
