@@ -188,7 +188,9 @@ async def _pilot(
                     each = ROOM * estimate.calls.expected / max(coming, 1)
                     rows = rows[: max(1, int(session.allowed / each))]
                 came = bool(rows)
-                trial, rows, ended = await _perform(session, pipeline.steps, n, rows, some, requests, estimate)
+                trial, rows, ended = await _perform(
+                    session, pipeline.steps, n, rows, some, requests, estimate
+                )
                 if n in share:
                     left = session.allowed
                 # of a step that had rows and came to the end of none, nothing is known

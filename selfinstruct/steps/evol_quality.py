@@ -179,7 +179,9 @@ async def evol_quality(
         for root, last in zip(roots, now, strict=True):
             if keep == "last":
                 yield last
-            elif last.output.strip() == root.output.strip():  # nothing improved it, or the last step led back to it
+            elif (
+                last.output.strip() == root.output.strip()
+            ):  # nothing improved it, or the last step led back to it
                 run.drop(last, "no_pair")
             else:
                 yield last.replace(rejected=root.output)
