@@ -12,7 +12,7 @@ from selfinstruct.outlook import READ_AGAIN, Estimate, Outlook, Rows, asked, lon
 from selfinstruct.parse import usable
 from selfinstruct.parse.evol import PROMPT_WORDS, SCHEMA, Fault, answer_fault, change_fault, equal, meta_fault
 from selfinstruct.run import Place, Run
-from selfinstruct.sample import Message, Sample, digest
+from selfinstruct.sample import Message, Sample, digest, transcript
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -239,7 +239,7 @@ async def evol(
                 operator=operator,
                 format=form,
                 fence=fence,
-                conversation="\n\n".join(f"{m.role}: {m.content}" for m in parent.prompt[:-1]),
+                conversation=transcript(parent.prompt[:-1]),
                 prompt=parent.prompt[-1].content,
             )
             tried[operator] += 1

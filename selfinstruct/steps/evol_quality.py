@@ -12,7 +12,7 @@ from selfinstruct.outlook import READ_AGAIN, Estimate, Outlook, Rows, asked, lon
 from selfinstruct.parse import usable
 from selfinstruct.parse.evol import RESPONSE_WORDS, Fault, answer_fault, change_fault, meta_fault
 from selfinstruct.run import Place, Run
-from selfinstruct.sample import Message, Sample, digest
+from selfinstruct.sample import Message, Sample, digest, transcript
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -139,7 +139,7 @@ async def evol_quality(
                 "evol/quality",
                 operator=operator,
                 fence=fence,
-                prompt=_conversation(parent),
+                prompt=transcript(parent.prompt),
                 response=parent.output,
             )
             key = digest([message.content for message in prompt])
@@ -192,14 +192,10 @@ async def evol_quality(
         run.note(warning=f"not one of {tried.total():,} attempts improved a response")
 
 
-def _conversation(sample: Sample) -> str:
-    return "\n\n".join(f"{message.role}: {message.content}" for message in sample.prompt)
-
-
 def _fault(turn: _Turn, text: str, fidelity: Fidelity, max_growth: int) -> Fault | None:
     old = turn.parent.output
     known = RESPONSE_WORDS if fidelity == "paper" else (*RESPONSE_WORDS, turn.fence)
-    fault = meta_fault(text, f"{_conversation(turn.parent)}\n{old}", fidelity, known)
+    fault = meta_fault(text, f"{transcript(turn.parent.prompt)}\n{old}", fidelity, known)
     if fault is None and fidelity == "fixed":
         fault = change_fault(text, old, most=max_growth) or answer_fault(text, fidelity)
     return fault
