@@ -286,7 +286,7 @@ def _summary(folder: Path) -> None:
     _draw(screen.said(found))
     if paid.calls > sum(row.calls for row in found.steps):
         _say_filed(folder)
-    _draw(screen.Pairs(sorted(found.about.items())))
+    _draw(screen.teachers(found.about))
     _say(Text.assemble(("all of it: ", "bold"), str(folder)))
 
 

@@ -106,6 +106,14 @@ class Pairs:
                 yield Text(f"{safe(word):<{width}}  {safe(about)}", no_wrap=True, overflow="ignore")
 
 
+def teachers(about: Mapping[str, str]) -> Pairs:
+    """What models say of themselves; those that say the same share a line."""
+    said: dict[str, list[str]] = {}
+    for model, text in sorted(about.items()):
+        said.setdefault(text, []).append(model)
+    return Pairs((", ".join(models), text) for text, models in said.items())
+
+
 _FIGURES = ("in", "made", "dropped", "kept", "calls", "tokens", "cost", "time")
 _SPARE = ("tokens", "in", "made", "calls", "time")  # left out in this order
 

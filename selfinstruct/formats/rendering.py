@@ -221,5 +221,7 @@ def _environment(paper: bool) -> _Sandbox:
     del env.globals["lipsum"]  # it would draw otherwise each time
     for wide in ("center", "format", "indent", "xmlattr"):
         del env.filters[wide]
-    env.filters.update({"choice": _drawn, "random": _drawn, "most_frequent": _most_frequent, _CHOOSE: _choose})
+    env.filters.update(
+        {"choice": _drawn, "random": _drawn, "most_frequent": _most_frequent, _CHOOSE: _choose}
+    )
     return env
