@@ -511,7 +511,7 @@ def steps(
         from selfinstruct.step import REGISTRY
 
         if name is None:
-            _draw(screen.Pairs((each, REGISTRY[each].summary) for each in sorted(REGISTRY)))
+            _draw(screen.headed(reference.groups()))
             return
         if name not in REGISTRY:
             raise ConfigError(f"there is no step `{name}`", nearest(name, REGISTRY))

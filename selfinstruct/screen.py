@@ -30,6 +30,7 @@ from selfinstruct.pilot import Pilot
 from selfinstruct.plan import PlanRow
 from selfinstruct.pricing import Price
 from selfinstruct.run import ATTEMPTS
+from selfinstruct.step import StepType
 from selfinstruct.store import Spent
 from selfinstruct.tally import Tally
 
@@ -112,6 +113,14 @@ def teachers(about: Mapping[str, str]) -> Pairs:
     for model, text in sorted(about.items()):
         said.setdefault(text, []).append(model)
     return Pairs((", ".join(models), text) for text, models in said.items())
+
+
+def headed(groups: Iterable[tuple[str, Sequence[StepType]]]) -> RenderableType:
+    """Steps under headings, with what each does."""
+    lines: list[tuple[str, str]] = []
+    for heading, steps in groups:
+        lines += [(heading, ""), *((f"  {each.name}", each.summary) for each in steps)]
+    return Pairs(lines)
 
 
 _FIGURES = ("in", "made", "dropped", "kept", "calls", "tokens", "cost", "time")
