@@ -66,7 +66,6 @@ def _forecast(
     return replace(
         first,
         role=dearest(outlook.place, *by),
-        gathers=True,
         rows=replace(
             rows,
             count=answered,

@@ -155,7 +155,6 @@ def _forecast(
         calls=total.calls,
         input_tokens=total.input_tokens,
         output_tokens=total.output_tokens,
-        gathers=True,
         source=f"prompts measured; {KEPT:.0%} of the evolutions are kept (WizardLM); "
         f"{WRITTEN} tokens a prompt, {ANSWER} an answer (assumption)",
     )

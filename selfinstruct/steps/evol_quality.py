@@ -71,7 +71,6 @@ def _forecast(
     return replace(
         total,
         rows=Rows(rows.count.times(*many[keep]), rows.tokens, longest, None),
-        gathers=True,
         source="prompt measured; a better response is as long as the row (assumption)",
     )
 

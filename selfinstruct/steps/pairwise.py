@@ -62,7 +62,6 @@ def _forecast(
     return replace(
         estimate,
         rows=replace(rows, count=rows.count.times(PASS, 1, 1)),
-        gathers=True,
         input_tokens=replace(
             read,
             expected=read.expected + estimate.calls.expected * rows.tokens // 2,

@@ -50,8 +50,7 @@ def _forecast(
     rows = estimate.rows
     more = max(0, rows.count.expected - estimate.calls.expected) * rows.tokens  # all variants are in its call
     read = replace(estimate.input_tokens, expected=estimate.input_tokens.expected + more)
-    count = rows.count.times(PASS, 1, 1)
-    return replace(estimate, rows=replace(rows, count=count), input_tokens=read, gathers=True)
+    return replace(estimate, rows=replace(rows, count=rows.count.times(PASS, 1, 1)), input_tokens=read)
 
 
 @step(check=_check, forecast=_forecast)

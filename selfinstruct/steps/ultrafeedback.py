@@ -86,8 +86,7 @@ def _forecast(
     # each call shows all answers to its prompt
     more = max(0, rows.count.expected * each - estimate.calls.expected) * rows.tokens
     read = replace(estimate.input_tokens, expected=estimate.input_tokens.expected + more)
-    count = rows.count.times(PASS, 1, 1)
-    return replace(estimate, rows=replace(rows, count=count), input_tokens=read, gathers=True)
+    return replace(estimate, rows=replace(rows, count=rows.count.times(PASS, 1, 1)), input_tokens=read)
 
 
 @step(check=_check, forecast=_forecast)
