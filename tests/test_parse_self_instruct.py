@@ -106,8 +106,8 @@ def test_ten_thousand_real_instructions_come_back_from_lists_of_eight() -> None:
 
 
 def test_a_json_list() -> None:
-    assert plain(listed('```json\n{"instructions": [" One\\n a. ", 3, null, "Zwei"]}\n```')) == [
-        "One a.",
+    assert plain(listed('```json\n{"instructions": [" if x:\\n    a ", 3, null, "Zwei"]}\n```')) == [
+        "if x:\n    a",
         "!bad_item",
         "!bad_item",
         "Zwei",
@@ -138,6 +138,9 @@ def test_a_json_list() -> None:
         ("No\n\nThe answer is free text. Yes, really.", False),
         ("Is it classification? Yes", True),
         ("**Answer:** No", False),
+        ("Yes - every answer is one of two labels.", True),
+        ("No (the answer is free text)", False),
+        ("Yes，因为只有两个标签。", True),
         ("No idea", None),
         ("Yes and no", None),
         ("Yes/No", None),
@@ -202,6 +205,13 @@ def test_the_published_verdict() -> None:
         # two outputs, two instances; the original joins nothing and loses the second
         ("Output: a\nOutput: b", [("", "a"), ("", "b")], [("", "a")]),
         ("Input: a\nOutput: b\nInput: c\nOutput: d", [("a", "b"), ("c", "d")], [("a", "b")]),
+        # two outputs for one input, or a line of the first one's text? The original loses the second
+        ("Input: a\nOutput: b\nOutput: c", ["!bad_instance"] * 2, [("a", "b")]),
+        (
+            "Example 1\nInput: a\nOutput: b\nOutput: c\nExample 2\nInput: d\nOutput: e",
+            [*["!bad_instance"] * 2, ("d", "e")],
+            [("a", "b"), ("d", "e")],
+        ),
         # an example without labels: an answer, or input and answer in one?
         ("Example 1\nWord: up\nAntonym: down", ["!bad_instance"], [("", "Word: up\nAntonym: down")]),
         (

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from selfinstruct.errors import ParseError
 from selfinstruct.teachers import Completion
+
+Part = TypeVar("Part")
 
 
 class Task(NamedTuple):
@@ -30,6 +33,23 @@ def usable(completion: Completion) -> str:
     if not text:
         raise ParseError("empty_output", completion.refusal or "")
     return text
+
+
+def parts(
+    completion: Completion, read: Callable[[str], list[Part | ParseError]], *, paper: bool = False
+) -> list[Part | ParseError]:
+    """What `read` finds in a completion, cut ones included; one ParseError where there is nothing to be read. With
+    `paper` what a filter let through is read, too.
+    """
+    cut = completion.finish_reason == "length"
+    if completion.finish_reason in ("filtered", "rejected") and not (paper and completion.text):
+        return [ParseError(completion.finish_reason, completion.refusal or "")]
+    if not completion.text.strip():
+        return [ParseError("truncated" if cut else "empty_completion")]
+    try:
+        return read(completion.text)
+    except ParseError as error:
+        return [ParseError("truncated" if cut else error.reason, error.detail)]
 
 
 NO_INPUT = "<noinput>"
@@ -153,7 +173,8 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_distinct)
+# not strict: models without a schema write line ends in their texts as they are, and what is meant is plain
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_distinct, strict=False)
 
 
 def tasks(text: str) -> list[Task | ParseError]:

@@ -10,9 +10,10 @@ from selfinstruct.parse import json_object
 
 # Words of the prompt that must not come back in an instruction.
 _META = re.compile(
-    r"\b(?:(?:the|this|my|your|given) persona\b|(?:given|this|chosen) (?:domain|difficulty)\b|difficulty level\b"
-    r"|as (?:a|the) persona\b)",
-    re.IGNORECASE,
+    r"\b(?:(?:the|this|given) persona\b(?! (?:of|for|behind)\b)|as a persona\b"
+    r"|(?:this|given|chosen) difficulty\b|(?:given|chosen) domain\b)"
+    r"|^\W{0,3}(?:persona|domain|difficulty(?: level)?) ?:",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 

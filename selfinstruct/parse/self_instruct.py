@@ -76,7 +76,7 @@ def listed(text: str) -> list[str | ParseError]:
     if not isinstance(items, list):
         raise ParseError("bad_json", 'no list under "instructions"')
     return [
-        " ".join(item.split())
+        item.strip()  # with its lines: code needs them
         if isinstance(item, str)
         else ParseError("bad_item", "no text", json.dumps(item))
         for item in items
@@ -87,7 +87,8 @@ def listed(text: str) -> list[str | ParseError]:
 
 _YES_NO = re.compile(
     r"[\W_]{0,9}(?:(?:is it classification|answer|verdict)[\W_]{1,6})?(yes|no)"
-    r"(?=[\W_]{0,9}\Z|[\W_]{0,3}[.,;:!\n–—])",  # "No idea" and "no-one" are no verdicts
+    # "No idea" and "no-one" are no verdicts
+    r"(?=[\W_]{0,9}\Z|[\W_]{0,3}[.,;:!\n–—，。；：！]|[ \t][-(])",
     re.IGNORECASE,
 )
 
@@ -138,11 +139,18 @@ def worked(text: str, *, cut: bool) -> list[Instance | ParseError]:
     if given and not _FIELD.match(given):
         found.append(ParseError("preface", "text before the first label", given))
         given = ""
+    whole = False  # whether an input has its output, and nothing but outputs followed
     for head, body in sections:
         if (head["label"] or "").lower() == "output":
+            if whole:  # for the same input, or a line of the first one's text?
+                if isinstance(found[-1], Instance):
+                    found[-1] = ParseError("bad_instance", "two outputs for one input", "\n".join(found[-1]))
+                found.append(ParseError("bad_instance", "two outputs for one input", body))
+                continue
             found.append(Instance(given, body))
-            given = ""
+            given, whole = "", bool(given)
             continue
+        whole = False
         if given:
             found.append(ParseError("bad_instance", "an input without an output", given))
         given = body

@@ -100,6 +100,18 @@ def drops(outcome: Outcome) -> dict[str, int]:
     return {reason: count for reason, count in outcome.funnel.steps[1].drops.items() if reason != "seed_task"}
 
 
+def test_paper_shows_an_instruction_on_one_line_and_without_its_colon(tmp_path: Path, play: Play) -> None:
+    """encode_prompt of the original; an input keeps its lines."""
+    seeds = [("Sort\n these  words:", "a\nb:", "b:"), *SEEDS[:2]]
+    for fidelity, line in (("paper", "Sort these words\n"), ("fixed", "Sort\n these  words:\n")):
+        teacher = Scripted(lambda draw: as_blocks(fresh(draw)), model=fidelity)
+        grown(tmp_path, play(teacher), name=fidelity, seeds=seeds, n=1, fidelity=fidelity)
+        request = teacher.asked[0]
+        prompt = request.text or request.messages[-1].content
+        assert f". Instruction: {line}" in prompt
+        assert ". Input:\na\nb:\n" in prompt
+
+
 def test_exactly_n_are_kept_and_what_is_left_over_is_counted(tmp_path: Path, play: Play) -> None:
     teacher = Scripted(lambda draw: as_blocks(fresh(draw)))
     outcome = grown(tmp_path, play(teacher), n=20)
