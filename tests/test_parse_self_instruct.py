@@ -122,6 +122,26 @@ def test_a_json_list() -> None:
         assert caught.value.reason == reason
 
 
+@pytest.mark.parametrize("gap", ["", "\n  "])
+def test_of_a_cut_list_in_json_what_is_whole_is_read(gap: str) -> None:
+    """Wherever the cut falls: every item that ended before it, and one fragment."""
+    items = [f'"Name {{}} [] \\", {name}"' for name in ("one", "two", "three")]
+    whole = f'```json\n{{{gap}"instructions":{gap}[{gap}' + f",{gap}".join(items) + f"{gap}]{gap}}}"
+    ends = [whole.index(item) + len(item) for item in items]
+    for at in range(whole.index("{"), len(whole)):
+        found = plain(listed(whole[:at], cut=True))
+        assert found == [
+            *(json.loads(item) for item, end in zip(items, ends, strict=True) if end <= at),
+            "!truncated",
+        ]
+    assert plain(listed(whole, cut=True)) == [json.loads(item) for item in items]
+    with pytest.raises(ParseError):
+        listed(whole[: ends[1]])
+    cut = '{"instances": [{"input": "a", "output": "b"}, {"input": "c", "outp'
+    assert plain(examples(cut, cut=True)) == [("a", "b"), "!truncated"]
+    assert plain(examples(cut.replace("{", "[[[{"), cut=True)) == ["!truncated"]
+
+
 # yes or no
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from selfinstruct.errors import ParseError
-from selfinstruct.parse import json_object
+from selfinstruct.parse import json_list
 
 
 class Instance(NamedTuple):
@@ -70,17 +70,19 @@ def numbered_paper(text: str, *, cut: bool) -> list[str | ParseError]:
     return [" ".join(item.split()).capitalize() for item in re.split(r"\n\d+\s?\. ", text)]
 
 
-def listed(text: str) -> list[str | ParseError]:
+def listed(text: str, *, cut: bool = False) -> list[str | ParseError]:
     """The list under "instructions" in a JSON answer. Raises ParseError when the answer as a whole can't be read."""
-    items = json_object(text).get("instructions")
-    if not isinstance(items, list):
-        raise ParseError("bad_json", 'no list under "instructions"')
-    return [
-        item.strip()  # with its lines: code needs them
-        if isinstance(item, str)
-        else ParseError("bad_item", "no text", json.dumps(item))
-        for item in items
-    ]
+    found: list[str | ParseError] = []
+    for item in json_list(text, "instructions", cut=cut):
+        if isinstance(item, str):
+            found.append(item.strip())  # with its lines: code needs them
+        else:
+            found.append(item if isinstance(item, ParseError) else _no_text(item))
+    return found
+
+
+def _no_text(item: object) -> ParseError:
+    return ParseError("bad_item", "no text", json.dumps(item, ensure_ascii=False))
 
 
 # Step 2: classification or not
@@ -190,18 +192,15 @@ def _body(text: str) -> str:
     return text[blank.end() :].rstrip() if blank and "\n" in body else body
 
 
-def examples(text: str) -> list[Instance | ParseError]:
+def examples(text: str, *, cut: bool = False) -> list[Instance | ParseError]:
     """The list under "instances" in a JSON answer. Raises ParseError when the answer as a whole can't be read."""
-    items = json_object(text).get("instances")
-    if not isinstance(items, list):
-        raise ParseError("bad_json", 'no list under "instances"')
     found: list[Instance | ParseError] = []
-    for item in items:
+    for item in json_list(text, "instances", cut=cut):
         fields = [item.get(name) for name in Instance._fields] if isinstance(item, dict) else []
         if len(fields) == 2 and all(isinstance(field, str) for field in fields):
             found.append(Instance(*(_body(f"\n{field}") for field in fields)))
         else:
-            found.append(ParseError("bad_item", "no text as input and output", json.dumps(item)))
+            found.append(item if isinstance(item, ParseError) else _no_text(item))
     return found or [ParseError("no_instance", "an empty list")]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -203,14 +203,10 @@ async def alpaca(
         )
         return shown, completion
 
-    def read(cut: bool) -> Callable[[str], list[Task | ParseError]]:
-        if as_json:
-            return parse.tasks
-        return partial(parse.blocks_paper if paper else parse.blocks, first=examples + 1, cut=cut)
-
+    blocks = partial(parse.blocks_paper if paper else parse.blocks, first=examples + 1)
     while growth.open:
         async for shown, completion in run.map(ask, questions(), window=window):
-            tasks = parse.parts(completion, read(completion.finish_reason == "length"), paper=paper)
+            tasks = parse.parts(completion, parse.tasks if as_json else blocks, paper=paper)
             fresh: list[Sample] = []
             for task in tasks:
                 run.made()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
 from selfinstruct.errors import DataError, ParseError
@@ -230,4 +229,4 @@ def _read(completion: Completion, kind: bool, *, as_json: bool, paper: bool) -> 
     if as_json:
         return parts(completion, examples)
     by_kind = {True: labelled_paper, False: worked_paper} if paper else {True: labelled, False: worked}
-    return parts(completion, partial(by_kind[kind], cut=completion.finish_reason == "length"), paper=paper)
+    return parts(completion, by_kind[kind], paper=paper)

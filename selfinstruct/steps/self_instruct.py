@@ -218,14 +218,11 @@ async def self_instruct(
         schema = SCHEMA if as_json else None
         return shown, await run.generate(prompt, draw=draw, raw=raw, schema=schema, **params)
 
-    def read(cut: bool) -> Callable[[str], list[str | ParseError]]:
-        if as_json:
-            return listed
-        return partial(numbered_paper, cut=cut) if paper else partial(numbered, first=examples + 1, cut=cut)
-
+    read: Callable[..., list[str | ParseError]]
+    read = listed if as_json else numbered_paper if paper else partial(numbered, first=examples + 1)
     while growth.open:
         async for shown, completion in run.map(ask, questions(), window=window):
-            texts = parts(completion, read(completion.finish_reason == "length"), paper=paper)
+            texts = parts(completion, read, paper=paper)
             fresh: list[Sample] = []
             for text in texts:
                 run.made()

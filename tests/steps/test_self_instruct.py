@@ -320,8 +320,8 @@ def test_a_structured_teacher_is_held_to_the_schema(tmp_path: Path, play: Play) 
         return Completion(body[:-9], "length") if draw == 1 else Completion(body)
 
     teacher = Scripted(write, structured=True)
-    outcome = grown(tmp_path, play(teacher), n=8, window=1)
-    assert texts(outcome.samples) == [*fresh(0, 4), *fresh(2, 4)]
+    outcome = grown(tmp_path, play(teacher), n=11, window=1)
+    assert texts(outcome.samples) == [*fresh(0, 4), *fresh(1, 3), *fresh(2, 4)]
     assert drops(outcome) == {"bad_item": 2, "truncated": 1}
     for request in teacher.asked:
         assert request.schema == SCHEMA
