@@ -6,6 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from selfinstruct import formats
@@ -25,7 +26,7 @@ from selfinstruct.outlook import (
     most_tokens,
     tokens,
 )
-from selfinstruct.parse import usable
+from selfinstruct.parse import parts, usable
 from selfinstruct.parse.persona import instructions as read_instructions
 from selfinstruct.parse.persona import persona as read_persona
 from selfinstruct.run import Place, RoleName, Run
@@ -264,7 +265,7 @@ async def persona(
     kept: Counter[str] = Counter({_name(cell): 0 for cell in grid})
     items = [(cell, draw) for cell in grid for draw in range(draws)]
     async for cell, completion in run.map(ask, items, window=run.window(window, "teacher")):
-        for found in _read(completion, k):
+        for found in parts(completion, partial(read_instructions, k=k)):
             run.made()
             if isinstance(found, ParseError):
                 text = found.text or completion.text
@@ -298,13 +299,6 @@ async def persona(
 
 def _name(cell: Cell) -> str:
     return " / ".join(cell.values())
-
-
-def _read(completion: Completion, k: int) -> list[str | ParseError]:
-    try:
-        return read_instructions(usable(completion), k)
-    except ParseError as fault:
-        return [fault]
 
 
 def _behind(place: Place) -> tuple[Message, ...]:

@@ -142,6 +142,13 @@ def test_a_cell_that_brings_nothing_is_warned_about(
     assert dict(outcome.funnel.steps[0].drops) == {reason: 1}
 
 
+def test_of_a_cut_answer_what_is_whole_is_kept(tmp_path: Path, play: Play) -> None:
+    said = Completion('{"instructions": ["Name a fish of the sea.", "Sort these to', "length")
+    outcome = grown(tmp_path, play(Writes(lambda request: said)), domains=("law",))
+    assert [sample.instruction for sample in outcome.samples] == ["Name a fish of the sea."]
+    assert dict(outcome.funnel.steps[0].drops) == {"truncated": 1}
+
+
 def test_a_persona_of_a_row_stands_in_the_grid_with_its_row_as_parent(tmp_path: Path, play: Play) -> None:
     rows = [
         Sample.of(f"Text {k}.", meta={"persona": told})
