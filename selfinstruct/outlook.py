@@ -123,7 +123,6 @@ class Estimate:
 
     A call is an answer. Tokens are totals over the calls, each paid for once: that some are paid for more than once is
     the plan's affair. `source` says where calls and tokens come from, `assumes` what the ceiling rests on besides.
-    `chain` is how many answers one item of the step takes, where it takes several.
     """
 
     rows: Rows
@@ -133,7 +132,6 @@ class Estimate:
     role: str = "teacher"
     source: str = ""
     assumes: str = ""
-    chain: float = 1.0
 
     def plus(self, other: Estimate) -> Estimate:
         """With the calls and tokens of another round of the same step; rows, role and words are this one's."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from selfinstruct.budget import Caps
 from selfinstruct.outlook import Measured
 from selfinstruct.pipeline import Pipeline, about, finish, same
-from selfinstruct.plan import PlanRow, plan
+from selfinstruct.plan import PlanRow, by_the_row, plan
 from selfinstruct.run import Item, Place, Result, Role, Run, Session, _aiter
 from selfinstruct.sample import Sample
 from selfinstruct.step import Step
@@ -87,11 +87,7 @@ class _Session(Session):
 
 
 class _Run(Run):
-    """A run whose `map` begins nothing new once an answer may not be asked for, and then ends the step. Where an item
-    takes several answers (`chain`), none is begun that could not be expected to get all of its own.
-    """
-
-    chain = 1.0
+    """A run whose `map` begins nothing new once an answer may not be asked for, and then ends the step."""
 
     async def map(
         self,
@@ -100,27 +96,18 @@ class _Run(Run):
         *,
         window: int = 128,
     ) -> AsyncIterator[Result]:
-        session = self._session
-        assert isinstance(session, _Session)
-        left_out = flying = 0
+        left_out = 0
 
         async def attempt(item: Item) -> tuple[Result] | None:
-            nonlocal left_out, flying
+            nonlocal left_out
             try:
                 return (await function(item),)
             except Spent:
                 left_out += 1
                 return None
-            finally:
-                flying -= 1
 
         async def source() -> AsyncIterator[Item]:
-            nonlocal left_out, flying
             async for item in _aiter(items):
-                if self.chain > 1 and session.allowed < self.chain * (flying + 1):
-                    left_out += 1
-                    return
-                flying += 1
                 yield item
                 if left_out:
                     return
@@ -140,8 +127,13 @@ def pilot(pipeline: Pipeline, place: Place, requests: int) -> Pilot:
     teachers of `place`. Raises what a run raises: BudgetReached and Paused leave all that was answered on file.
     """
     before = plan(pipeline, place)
-    chains = {row.n: row.estimate.chain for row in before}
-    trials, sent = finish(_pilot(pipeline, place, shares(before, requests), chains, requests))
+    coming = [row.estimate.rows.count.expected for row in before]
+    each = {
+        row.n: row.estimate.calls.expected / coming[row.n - 1]
+        for row, step in zip(before, pipeline.steps, strict=True)
+        if row.n and coming[row.n - 1] and row.estimate.calls.expected and by_the_row(step)
+    }
+    trials, sent = finish(_pilot(pipeline, place, shares(before, requests), each, requests))
     measured = {n: trial.measured for n, trial in trials.items()}
     rows = tuple(plan(pipeline, place, measured))
     return Pilot(rows, requests, sent, *interval(rows, trials))
@@ -165,8 +157,9 @@ def shares(rows: Sequence[PlanRow], requests: int) -> dict[int, int]:
 
 
 async def _pilot(
-    pipeline: Pipeline, place: Place, share: Mapping[int, int], chains: Mapping[int, float], requests: int
+    pipeline: Pipeline, place: Place, share: Mapping[int, int], each: Mapping[int, float], requests: int
 ) -> tuple[dict[int, Trial], int]:
+    """The trials by step, and the requests sent. `share` is how many each step gets; `each` how many it takes a row."""
     trials: dict[int, Trial] = {}
     with Store.open(place.dir) as store:
         same(pipeline, store)
@@ -182,13 +175,13 @@ async def _pilot(
                     continue  # it leaves files or trains; the rows pass by
                 session.allowed = share.get(n, 0) + left if n in share else 0
                 some = None if n in share else most
-                came = bool(rows)
-                trial, rows = await _perform(session, pipeline.steps, n, rows, some, requests, chains[n])
+                if n in each:
+                    trial, rows = await _whole(session, pipeline.steps, n, rows, each[n], requests)
+                else:
+                    trial, rows, _ = await _perform(session, pipeline.steps, n, rows, some, requests)
                 if n in share:
                     left = session.allowed
-                # of a step that had rows and came to the end of none, nothing is known
-                known = trial.measured.came or trial.measured.made or not came
-                if known and (n in share or step.type.forecast is None):
+                if trial is not None and (n in share or step.type.forecast is None):
                     trials[n] = trial
         finally:
             await session.close()
@@ -197,20 +190,32 @@ async def _pilot(
         return trials, session.sent
 
 
+async def _whole(
+    session: _Session, steps: Sequence[Step], n: int, rows: Sequence[Sample], each: float, requests: int
+) -> tuple[Trial | None, list[Sample]]:
+    """Have step `n`, which takes about `each` requests a row, work on as many rows as it comes to the end of. What is
+    on file costs none, so it is given more as long as it has requests left. None: it came to the end of no row.
+    """
+    best: tuple[Trial | None, list[Sample]] = None, []
+    most = min(len(rows), max(1, int(session.allowed / each)))
+    while most:
+        trial, kept, ended = await _perform(session, steps, n, rows[:most], None, requests)
+        if not ended:  # rows took more than was expected
+            most = 0 if best[0] is not None else most // 2
+            continue
+        best = trial, kept
+        more = min(len(rows) - most, int(session.allowed / each))
+        most = most + more if more else 0
+    return best
+
+
 async def _perform(
-    session: _Session,
-    steps: Sequence[Step],
-    n: int,
-    rows: Sequence[Sample],
-    most: int | None,
-    requests: int,
-    chain: float,
-) -> tuple[Trial, list[Sample]]:
-    """Have step `n` work on the rows, each of which takes a chain of so many answers; it keeps `most` at most."""
+    session: _Session, steps: Sequence[Step], n: int, rows: Sequence[Sample], most: int | None, requests: int
+) -> tuple[Trial, list[Sample], bool]:
+    """Have step `n` work on the rows; it keeps `most` at most. The flag says that it came to the end of all."""
     each = steps[n]
     tally = Tally(n, each.name)
     view = _Run(session, tally, sum(other.name == each.name for other in steps[:n]))
-    view.chain = chain
     kept: list[Sample] = []
     brought: Counter[str] = Counter()
 
@@ -219,6 +224,7 @@ async def _perform(
             tally.came += 1
             yield sample
 
+    ended = False
     with contextlib.suppress(Spent):
         async with contextlib.aclosing(each.dry()(view, arriving())) as out:  # type: ignore[type-var]
             async for sample in out:
@@ -230,6 +236,7 @@ async def _perform(
                     brought[str(found[-1] if isinstance(found, list) else found)] += 1
                 if len(kept) == most:
                     break
+        ended = True
     calls, seconds = [], 0.0
     for key in view.uses:
         filed = session.store.get(key)
@@ -251,7 +258,7 @@ async def _perform(
         tally.output_tokens,
         seconds,
     )
-    return Trial(measured, tuple(calls)), kept
+    return Trial(measured, tuple(calls)), kept, ended
 
 
 def interval(

@@ -190,7 +190,6 @@ def _forecast(
         ),
         role=by,
         source=f"prompts measured; {FOUND:.0%} of the items asked for are kept, {ITEM} tokens each (assumptions)",
-        chain=1 + after,
         assumes=f"one new opening in {patience} turns (`patience`)",
     )
 

@@ -164,7 +164,6 @@ def _forecast(
             None if drawn is None or turn is None else most * drawn + (most - 1) * turn,
         ),
         role=dearest(place, by, user),
-        chain=2 * usual - 1,
         source=f"{2 * usual - 1:g} calls a conversation of {usual:g} rounds, each with all before it; "
         f"{answer} tokens an answer (assumption)",
     )
