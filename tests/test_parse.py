@@ -321,7 +321,7 @@ def strict_score(text: str) -> float | None:
         if "{" in text[end + 1 :]:
             return None
         try:
-            score = json.loads(text[start : end + 1]).get("score")
+            score = json.loads(text[start : end + 1], strict=False).get("score")
         except ValueError:
             return None
         if isinstance(score, str):
@@ -743,7 +743,7 @@ def test_a_bad_block_carries_its_own_text() -> None:
 
 
 def test_ten_thousand_damaged_lists_in_json() -> None:
-    """What is read is what any JSON reader finds from the first brace on, item by item."""
+    """What is read is what any JSON reader finds that lets line ends stand in texts, from the first brace on."""
     rng = random.Random(8)
     whole = json.dumps(
         {"tasks": [dict(zip(Task._fields, row, strict=True)) for row in ROWS]}, ensure_ascii=False
@@ -759,7 +759,7 @@ def test_ten_thousand_damaged_lists_in_json() -> None:
             continue
         finally:
             assert time.perf_counter() - start < 5
-        items = json.JSONDecoder().raw_decode(text, text.index("{"))[0]["tasks"]
+        items = json.JSONDecoder(strict=False).raw_decode(text, text.index("{"))[0]["tasks"]
         assert len(found) == len(items)
         for task, item in zip(found, items, strict=True):
             sound = isinstance(item, dict) and all(
@@ -772,6 +772,12 @@ def test_ten_thousand_damaged_lists_in_json() -> None:
                 expected = "" if given_input.lower() == "<noinput>" else given_input
                 assert task == (item["instruction"].strip(), expected, item["output"].strip())
     assert kept > 5_000
+
+
+def test_a_line_end_inside_a_text_of_json_is_what_it_is() -> None:
+    assert tasks('{"tasks": [{"instruction": "Fix it.", "input": "if x:\n\treturn", "output": "a\nb"}]}') == [
+        Task("Fix it.", "if x:\n\treturn", "a\nb")
+    ]
 
 
 def test_ten_thousand_damaged_lists_in_blocks() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
 from selfinstruct import parse
-from selfinstruct.coverage import Coverage, sparse
 from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
 from selfinstruct.growth import Dollars, Growth, Rate, Sampling
 from selfinstruct.growth import check as check_growth
@@ -173,30 +173,28 @@ async def alpaca(
     raw = paper and teacher.raw
     as_json = teacher.structured and not paper
     params = (PAPER_RAW if raw else PAPER) if paper else FIXED
-    first = examples + 1
     growth = Growth(
         run,
         n,
-        a_call=TOTAL - examples,
+        a_turn=TOTAL - examples,
         patience=patience,
         min_accept_rate=min_accept_rate,
         max_cost_per_kept=max_cost_per_kept,
+        seeds=seeds,
+        sampling=sampling,
     )
-    coverage = Coverage([seed.instruction for seed in seeds])
 
     def questions() -> Iterator[tuple[int, list[Sample]]]:
         for draw in growth.draws():
-            rng = run.rng("examples", draw)
-            if sampling == "sparse":
-                yield draw, sparse(rng, seeds, coverage.near, examples)
-            else:
-                yield draw, rng.sample(seeds, examples)
+            yield draw, growth.shown(run.rng("examples", draw), examples)
 
     async def ask(question: tuple[int, list[Sample]]) -> tuple[list[Sample], Completion]:
         draw, shown = question
         prompt = run.render(
             "alpaca/json" if as_json else "alpaca/blocks",
-            examples=[Task(s.instruction, s.input, s.output) for s in shown],
+            examples=[
+                Task(_line(s.instruction) if paper else s.instruction, s.input, s.output) for s in shown
+            ],
             total=TOTAL,
             language=language,
         )
@@ -205,9 +203,10 @@ async def alpaca(
         )
         return shown, completion
 
+    blocks = partial(parse.blocks_paper if paper else parse.blocks, first=examples + 1)
     while growth.open:
         async for shown, completion in run.map(ask, questions(), window=window):
-            tasks = _tasks(completion, first, as_json=as_json, paper=paper)
+            tasks = parse.parts(completion, parse.tasks if as_json else blocks, paper=paper)
             fresh: list[Sample] = []
             for task in tasks:
                 run.made()
@@ -232,14 +231,12 @@ async def alpaca(
                     (similar,) = index.similar([sample.instruction], before=[size])
                     top = {each.text: each.score for each in similar.top}
                     sample = sample.note(most_similar_instructions=top, avg_similarity_score=similar.mean)
-                coverage.add(sample.instruction)
                 yield sample
             growth.answered(completion, made=len(tasks) - surplus, kept=len(taken))
     run.note(
         threshold=threshold,
         tokens="rouge" if paper else "words",
         fidelity=fidelity,
-        coverage=coverage.fact(),
         **growth.facts(),
     )
     if not growth.kept:
@@ -257,19 +254,9 @@ def _enough(seeds: int, examples: int) -> None:
         )
 
 
-def _tasks(completion: Completion, first: int, *, as_json: bool, paper: bool) -> list[Task | ParseError]:
-    cut = completion.finish_reason == "length"
-    if completion.finish_reason in ("filtered", "rejected") and not (paper and completion.text):
-        return [ParseError(completion.finish_reason, completion.refusal or "")]
-    if not completion.text.strip():
-        return [ParseError("truncated" if cut else "empty_completion")]
-    if not as_json:
-        read = parse.blocks_paper if paper else parse.blocks
-        return read(completion.text, first, cut=cut)
-    try:
-        return parse.tasks(completion.text)
-    except ParseError as error:
-        return [ParseError("truncated" if cut else error.reason, error.detail)]
+def _line(instruction: str) -> str:
+    """As the original shows an instruction: on one line, without a colon at its end."""
+    return " ".join(instruction.split()).rstrip(":")
 
 
 def _output_fault(task: Task) -> str | None:

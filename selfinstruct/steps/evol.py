@@ -361,13 +361,4 @@ def _resembles(pool: NoveltyIndex, text: str, threshold: float) -> Fault | None:
     match = pool.match(text)
     if match is None:
         return None
-    return Fault(
-        "not_novel",
-        {
-            "rule": "rouge_l",
-            "value": match.score,
-            "threshold": threshold,
-            "similar_to": match.id,
-            "similar": match.text,
-        },
-    )
+    return Fault("not_novel", match.detail(threshold))
