@@ -487,7 +487,7 @@ Row = tuple[str, str, str]
 
 
 def rendered(rows: list[Row], first: int = 4, *, header: bool = False) -> str:
-    """A completion that continues "###\\n4. Instruction:", as Alpaca's layout is described (SPECS: blocks)."""
+    """A completion that continues "###\\n4. Instruction:", as Alpaca's layout is described."""
     out = f"{first}. Instruction:" if header else ""
     for k, (instruction, given_input, output) in enumerate(rows, first):
         if k > first:
@@ -656,7 +656,7 @@ def test_degenerate_completions_take_no_time() -> None:
 
 
 def restated(text: str, first: int, cut: bool) -> Iterator[Row]:
-    """SPECS 4.2: the label is prepended, the text falls apart at ###, the last piece goes when the answer was cut, and
+    """The published rule: the label is prepended, the text falls apart at ###, the last piece of a cut answer goes, and
     piece i counts when its labels with number i are exactly three. Written with find, not with re.split."""
     whole = f"{first}. Instruction:{text}"
     pieces = whole.split("###")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
@@ -15,12 +14,9 @@ from selfinstruct.heuristics import instruction_fault
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import (
     PER_TEXT,
-    READ_AGAIN,
-    SHORT,
     Estimate,
     Outlook,
-    Range,
-    Rows,
+    grown,
     longest_answer,
     most_tokens,
     tokens,
@@ -98,8 +94,6 @@ def _forecast(
     _enough(seeds.count.expected, examples)
     role = outlook.place.role("teacher")
     new = TOTAL - examples
-    # between two kept tasks lie fewer than `patience` calls that bring nothing; `window` are on their way at the end
-    calls = Range(math.ceil(n / new), math.ceil(n / (new * ACCEPTED)), n * patience - 1 + window)
     as_json = role.teacher.structured and fidelity == "fixed"
     frame = _frame(outlook.place, "json" if as_json else "blocks", examples, language)
     shown = sum(tokens(message.content) for message in frame) + examples * seeds.tokens
@@ -111,15 +105,18 @@ def _forecast(
         else most + examples * (seeds.longest * (6 if as_json else 1) + PER_TEXT)
     )
     limit = longest_answer(role, int((PAPER if fidelity == "paper" else FIXED)["max_tokens"]))  # type: ignore[call-overload]
-    written = new * TASK if limit is None else min(new * TASK, limit)
-    longest = None if limit is None else limit * READ_AGAIN
-    return Estimate(
-        Rows(Range.exactly(n), 73, longest, None if longest is None else n * longest),
-        calls=calls,
-        input_tokens=calls.times(shown * SHORT, shown, widest),
-        output_tokens=calls.times(written * SHORT, written, limit),
+    return grown(
+        n,
+        a_call=new,
+        accepted=ACCEPTED,
+        patience=patience,
+        window=window,
+        shown=shown,
+        widest=widest,
+        task=TASK,
+        limit=limit,
+        tokens_each=73,
         source=f"prompt measured; {ACCEPTED:.0%} of {new} tasks a call are kept, {TASK} tokens each (Alpaca's figures)",
-        assumes=f"one new task in {patience} calls (`patience`)",
     )
 
 

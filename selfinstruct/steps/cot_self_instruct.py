@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -14,12 +13,9 @@ from selfinstruct.heuristics import instruction_fault
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import (
     PER_TEXT,
-    READ_AGAIN,
-    SHORT,
     Estimate,
     Outlook,
-    Range,
-    Rows,
+    grown,
     longest_answer,
     most_tokens,
     tokens,
@@ -81,21 +77,24 @@ def _forecast(
 ) -> Estimate:
     seeds = outlook.rows
     _enough(seeds.count.expected, examples)
-    calls = Range(n, math.ceil(n / ACCEPTED), n * patience - 1 + window)
     frame = _frame(outlook.place, kind, answers, language, examples)
     shown = sum(tokens(message.content) for message in frame) + examples * seeds.tokens
     most = sum(most_tokens(message.content) for message in frame)
     widest = None if seeds.longest is None else most + examples * (seeds.longest + PER_TEXT)
     limit = longest_answer(outlook.place.role("teacher"), max_tokens)
-    written = WRITTEN if limit is None else min(WRITTEN, limit)
-    longest = None if limit is None else limit * READ_AGAIN
-    return Estimate(
-        Rows(Range.exactly(n), TASK, longest, None if longest is None else n * longest, waiting=1.0),
-        calls=calls,
-        input_tokens=calls.times(shown * SHORT, shown, widest),
-        output_tokens=calls.times(written * SHORT, written, limit),
-        source=f"prompt measured; {ACCEPTED:.0%} of the tasks are kept, {written} tokens each (assumptions)",
-        assumes=f"one new task in {patience} calls (`patience`)",
+    return grown(
+        n,
+        a_call=1,
+        accepted=ACCEPTED,
+        patience=patience,
+        window=window,
+        shown=shown,
+        widest=widest,
+        task=WRITTEN,
+        limit=limit,
+        tokens_each=TASK,
+        waiting=1.0,
+        source=f"prompt measured; {ACCEPTED:.0%} of the tasks are kept, {WRITTEN} tokens each (assumptions)",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -17,11 +16,9 @@ from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import (
     PER_TEXT,
     READ_AGAIN,
-    SHORT,
     Estimate,
     Outlook,
-    Range,
-    Rows,
+    grown,
     longest_answer,
     most_tokens,
     tokens,
@@ -104,8 +101,6 @@ def _forecast(
     _enough(seeds.count.expected, examples, "")
     role = outlook.place.role("teacher")
     new = TOTAL - examples
-    # between two kept instructions lie fewer than `patience` calls that bring nothing; `window` are on their way
-    calls = Range(math.ceil(n / new), math.ceil(n / (new * ACCEPTED)), n * patience - 1 + window)
     as_json = role.teacher.structured and fidelity == "fixed"
     frame = _frame(
         outlook.place, as_json=as_json, classification=classification_only, examples=[""] * examples
@@ -119,15 +114,20 @@ def _forecast(
         lines = (examples - machine) * seeds.longest + machine * max(seeds.longest, longest)
         # in JSON a byte may be written as \\u0000
         widest = most + lines * (6 if as_json else 1) + examples * PER_TEXT
-    written = new * INSTRUCTION if limit is None else min(new * INSTRUCTION, limit)
-    return Estimate(
-        Rows(Range.exactly(n), INSTRUCTION, longest, None if longest is None else n * longest, waiting=1.0),
-        calls=calls,
-        input_tokens=calls.times(shown * SHORT, shown, widest),
-        output_tokens=calls.times(written * SHORT, written, limit),
+    return grown(
+        n,
+        a_call=new,
+        accepted=ACCEPTED,
+        patience=patience,
+        window=window,
+        shown=shown,
+        widest=widest,
+        task=INSTRUCTION,
+        limit=limit,
+        tokens_each=INSTRUCTION,
+        waiting=1.0,
         source=f"prompt measured; {ACCEPTED:.0%} of {new} instructions a call are kept, {INSTRUCTION} tokens each"
         " (recorded runs)",
-        assumes=f"one new instruction in {patience} calls (`patience`)",
     )
 
 

@@ -44,7 +44,7 @@ def cot() -> Iterator[Sample]:
             yield Sample.of(question.replace("\\n", "\n"), "", answer, meta={"collection": "cot"})
 
 
-# By hand, from SPECS 4.8: what asks for the use of a definition is for tasks that have one (NiV2); what helps people
+# By hand, from the paper: what asks for the use of a definition is for tasks that have one (NiV2); what helps people
 # find information, or has a question thought through, is for questions (CoT).
 OF = {"niv2": {9, 12, 13, 14, 15}, "cot": {6, 11, 16}}
 NEVER = {"niv2": {6, 7, 8, 10, 11, 16}, "cot": {1, 2, 3, 4, 5, 8, 9, 10, 12, 13, 14, 15}}

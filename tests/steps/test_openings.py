@@ -55,7 +55,7 @@ def reasons(outcome: Outcome) -> dict[str, int]:
 
 
 def test_thirty_subjects_and_twenty_kinds() -> None:
-    """SPECS 4.9: 30 meta-topics, 20 text types."""
+    """The paper: 30 meta-topics, 20 text types."""
     assert len(set(SUBJECTS)) == 30
     assert len(set(KINDS)) == 20
 
