@@ -13,7 +13,7 @@ from typing import Any
 from selfinstruct import pricing, priors
 from selfinstruct.actual import FACT
 from selfinstruct.budget import dollars
-from selfinstruct.errors import SelfInstructError
+from selfinstruct.errors import SelfInstructError, StoreError
 from selfinstruct.funnel import Funnel
 from selfinstruct.pipeline import Pipeline, check
 from selfinstruct.plan import PlanRow, fact, plan, price_of, seen
@@ -64,7 +64,10 @@ def foretell(pipeline: Pipeline, folder: Path) -> tuple[str, bool]:
     """
     place = pipeline.place(folder)
     check(pipeline, place)
-    found = rehearse(pipeline, place)
+    try:
+        found = rehearse(pipeline, place)
+    except StoreError:  # the run says why, or brings an older file, or one that was just begun, up to date
+        return "", False
     if found is None:
         return "", False
     rows = plan(pipeline, place, prior=priors.load())

@@ -122,17 +122,27 @@ def _block(
     block |= {
         "task_categories": ["text-generation"],
         "size_categories": [next((label for below, label in _SIZES if len(rows) < below), "n>10M")],
-        "tags": ["instruction-tuning", "synthetic", "selfinstruct"],
+        "tags": [*_uses(rows), "synthetic", "selfinstruct"],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": main}]}],
     }
     return "---\n" + yaml.safe_dump(block, sort_keys=False, allow_unicode=True) + "---"
 
 
+def _uses(rows: Sequence[Sample]) -> list[str]:
+    """What the rows can teach, as the Hub's tags name it: by right answers, by losing ones, or by both."""
+    lost = sum(row.rejected is not None for row in rows)
+    return ["instruction-tuning"] * (lost < len(rows)) + ["preference"] * (lost > 0)
+
+
 def _what(rows: Sequence[Sample], formats: Sequence[str]) -> str:
     with_input = sum(bool(row.input) for row in rows)
     turns = sum(message.role == "assistant" for row in rows for message in row.messages)
+    lost = sum(row.rejected is not None for row in rows)
     count = f"{len(rows):,} {_many('row', len(rows))}"
-    text = f"{count} for instruction tuning, {with_input:,} of them with an input"
+    use = "preference" if lost == len(rows) else "instruction"
+    text = f"{count} for {use} tuning, {with_input:,} of them with an input"
+    if lost:
+        text += f", {lost:,} with a rejected answer"
     if turns > len(rows):
         text += f", {turns:,} answers in all"
     listing = "\n".join(f"- `{WRITERS[each].file}`: {WRITERS[each].about}" for each in formats)

@@ -286,7 +286,7 @@ def _summary(folder: Path) -> None:
     _draw(screen.said(found))
     if paid.calls > sum(row.calls for row in found.steps):
         _say_filed(folder)
-    _draw(screen.Pairs(sorted(found.about.items())))
+    _draw(screen.teachers(found.about))
     _say(Text.assemble(("all of it: ", "bold"), str(folder)))
 
 
@@ -511,7 +511,7 @@ def steps(
         from selfinstruct.step import REGISTRY
 
         if name is None:
-            _draw(screen.Pairs((each, REGISTRY[each].summary) for each in sorted(REGISTRY)))
+            _draw(screen.headed(reference.groups()))
             return
         if name not in REGISTRY:
             raise ConfigError(f"there is no step `{name}`", nearest(name, REGISTRY))

@@ -180,6 +180,7 @@ def sparse(rng: random.Random, items: Sequence[Item], crowd: Iterable[int], k: i
     """`k` different items, the likelier the fewer tasks lie in their region: an item with c of them has a weight of
     1 / (1 + c) (weighted drawing without replacement: Efraimidis and Spirakis 2006).
     """
-    keys = [rng.random() ** (1 + count) for count in crowd]
-    ranked = sorted(range(len(items)), key=lambda place: (-keys[place], place))
+    # the logarithms of their keys: the keys themselves are too small for a float once a region is full
+    waits = [rng.expovariate(1.0) * (1 + count) for count in crowd]
+    ranked = sorted(range(len(items)), key=waits.__getitem__)
     return [items[place] for place in ranked[:k]]

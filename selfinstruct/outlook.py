@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -123,7 +124,6 @@ class Estimate:
 
     A call is an answer. Tokens are totals over the calls, each paid for once: that some are paid for more than once is
     the plan's affair. `source` says where calls and tokens come from, `assumes` what the ceiling rests on besides.
-    `chain` is how many answers one turn takes of a step that makes `n` rows, where it takes several.
     """
 
     rows: Rows
@@ -133,7 +133,6 @@ class Estimate:
     role: str = "teacher"
     source: str = ""
     assumes: str = ""
-    chain: float = 1.0
 
     def plus(self, other: Estimate) -> Estimate:
         """With the calls and tokens of another round of the same step; rows, role and words are this one's."""
@@ -187,6 +186,51 @@ def asked(
         output_tokens=total.times(written * SHORT, written, limit),
         role=by,
         source=source,
+    )
+
+
+def grown(
+    n: int,
+    *,
+    a_call: int,
+    accepted: float,
+    patience: int,
+    window: int,
+    shown: int,
+    widest: int | None,
+    task: int,
+    limit: int | None,
+    tokens_each: int,
+    waiting: float = 0.0,
+    source: str = "",
+) -> Estimate:
+    """What it takes to grow a pool of `n` tasks.
+
+    Args:
+        n: tasks that are wanted.
+        a_call: tasks that a call writes.
+        accepted: share of them that is kept.
+        patience: calls in a row that may bring nothing.
+        window: calls that are on their way when the last task is found.
+        shown: tokens of a prompt, examples included.
+        widest: the most tokens that one can have; None: nothing bounds it.
+        task: tokens of a task as it is written.
+        limit: the most tokens of an answer; None: nothing bounds it.
+        tokens_each: tokens of a row.
+        waiting: the share of rows that wait for an answer.
+        source: where the figures come from, for people.
+    """
+    # between two kept tasks lie fewer than `patience` calls that bring nothing
+    calls = Range(math.ceil(n / a_call), math.ceil(n / (a_call * accepted)), n * patience - 1 + window)
+    written = a_call * task if limit is None else min(a_call * task, limit)
+    longest = None if limit is None else limit * READ_AGAIN
+    return Estimate(
+        Rows(Range.exactly(n), tokens_each, longest, None if longest is None else n * longest, waiting),
+        calls=calls,
+        input_tokens=calls.times(shown * SHORT, shown, widest),
+        output_tokens=calls.times(written * SHORT, written, limit),
+        source=source,
+        assumes=f"one new task in {patience} calls (`patience`)",
     )
 
 

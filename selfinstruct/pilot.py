@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from selfinstruct.budget import Caps
 from selfinstruct.outlook import Measured
 from selfinstruct.pipeline import Pipeline, about, finish, same
-from selfinstruct.plan import PlanRow, plan
+from selfinstruct.plan import PlanRow, by_the_row, plan
 from selfinstruct.run import Item, Place, Result, Role, Run, Session, _aiter
 from selfinstruct.sample import Sample
 from selfinstruct.step import Step
@@ -87,29 +87,7 @@ class _Session(Session):
 
 
 class _Run(Run):
-    """A run whose `map` begins nothing new once an answer may not be asked for, and then ends the step. Where a turn
-    takes several answers (`chain`), none is begun that could not be expected to get all of its own.
-    """
-
-    chain = 1.0
-    each = 0.0  # answers that a row that comes takes; 0 where the step makes rows of its own
-    gathering = True  # rows, before it asks: its items are none of them
-    flying = 0
-
-    def more(self) -> bool:
-        """Whether one more row could be expected to get all of its answers."""
-        if self.gathering:
-            return self.each * (self.tally.came + 1) <= self.session.allowed
-        return self.each <= 1 or self.each * (self.flying + 1) <= self.session.allowed
-
-    @property
-    def session(self) -> _Session:
-        assert isinstance(self._session, _Session)
-        return self._session
-
-    @property
-    def tally(self) -> Tally:
-        return self._tally
+    """A run whose `map` begins nothing new once an answer may not be asked for, and then ends the step."""
 
     async def map(
         self,
@@ -118,8 +96,6 @@ class _Run(Run):
         *,
         window: int = 128,
     ) -> AsyncIterator[Result]:
-        session = self.session
-        self.gathering = False
         left_out = 0
 
         async def attempt(item: Item) -> tuple[Result] | None:
@@ -129,16 +105,9 @@ class _Run(Run):
             except Spent:
                 left_out += 1
                 return None
-            finally:
-                self.flying -= 1
 
         async def source() -> AsyncIterator[Item]:
-            nonlocal left_out
             async for item in _aiter(items):
-                if self.chain > 1 and session.allowed < self.chain * (self.flying + 1):
-                    left_out += 1
-                    return
-                self.flying += 1
                 yield item
                 if left_out:
                     return
@@ -158,7 +127,13 @@ def pilot(pipeline: Pipeline, place: Place, requests: int) -> Pilot:
     teachers of `place`. Raises what a run raises: BudgetReached and Paused leave all that was answered on file.
     """
     before = plan(pipeline, place)
-    trials, sent = finish(_pilot(pipeline, place, before, requests))
+    coming = [row.estimate.rows.count.expected for row in before]
+    each = {
+        row.n: row.estimate.calls.expected / coming[row.n - 1]
+        for row, step in zip(before, pipeline.steps, strict=True)
+        if row.n and coming[row.n - 1] and row.estimate.calls.expected and by_the_row(step)
+    }
+    trials, sent = finish(_pilot(pipeline, place, shares(before, requests), each, requests))
     measured = {n: trial.measured for n, trial in trials.items()}
     rows = tuple(plan(pipeline, place, measured))
     return Pilot(rows, requests, sent, *interval(rows, trials))
@@ -181,17 +156,11 @@ def shares(rows: Sequence[PlanRow], requests: int) -> dict[int, int]:
     return found
 
 
-def _a_row(before: Sequence[PlanRow], n: int, step: Step) -> float:
-    """How many answers each row that comes to step `n` is expected to take; 0 where it makes rows of its own."""
-    came = before[n - 1].estimate.rows.count.expected if n else 0
-    return 0.0 if "n" in step.values or not came else before[n].estimate.calls.expected / came
-
-
 async def _pilot(
-    pipeline: Pipeline, place: Place, before: Sequence[PlanRow], requests: int
+    pipeline: Pipeline, place: Place, share: Mapping[int, int], each: Mapping[int, float], requests: int
 ) -> tuple[dict[int, Trial], int]:
+    """The trials by step, and the requests sent. `share` is how many each step gets; `each` how many it takes a row."""
     trials: dict[int, Trial] = {}
-    share = shares(before, requests)
     with Store.open(place.dir) as store:
         same(pipeline, store)
         store.set_fact("pipeline", about(pipeline, place))
@@ -206,16 +175,13 @@ async def _pilot(
                     continue  # it leaves files or trains; the rows pass by
                 session.allowed = share.get(n, 0) + left if n in share else 0
                 some = None if n in share else most
-                view = _Run(
-                    session, Tally(n, step.name), sum(it.name == step.name for it in pipeline.steps[:n])
-                )
-                view.chain, view.each = before[n].estimate.chain, _a_row(before, n, step)
-                trial, rows = await _perform(view, step, rows, some, requests)
+                if n in each:
+                    trial, rows = await _whole(session, pipeline.steps, n, rows, each[n], requests)
+                else:
+                    trial, rows, _ = await _perform(session, pipeline.steps, n, rows, some, requests)
                 if n in share:
                     left = session.allowed
-                # of a step to which no row came, or that came to the end of none, nothing is known
-                known = trial.measured.came or trial.measured.made
-                if known and (n in share or step.type.forecast is None):
+                if trial is not None and (n in share or step.type.forecast is None):
                     trials[n] = trial
         finally:
             await session.close()
@@ -224,37 +190,56 @@ async def _pilot(
         return trials, session.sent
 
 
+async def _whole(
+    session: _Session, steps: Sequence[Step], n: int, rows: Sequence[Sample], each: float, requests: int
+) -> tuple[Trial | None, list[Sample]]:
+    """Have step `n`, which takes about `each` requests a row, work on as many rows as it comes to the end of. What is
+    on file costs none, so it is given more as long as it has requests left. None: it came to the end of no row.
+    """
+    best: tuple[Trial | None, list[Sample]] = None, []
+    most = min(len(rows), max(1, int(session.allowed / each)))
+    while most:
+        trial, kept, ended = await _perform(session, steps, n, rows[:most], None, requests)
+        if not ended:  # rows took more than was expected
+            most = 0 if best[0] is not None else most // 2
+            continue
+        best = trial, kept
+        more = min(len(rows) - most, int(session.allowed / each))
+        most = most + more if more else 0
+    return best
+
+
 async def _perform(
-    view: _Run, step: Step, rows: Sequence[Sample], most: int | None, requests: int
-) -> tuple[Trial, list[Sample]]:
-    """Have the step work on the rows; it keeps `most` at most."""
-    tally, store = view.tally, view.session.store
+    session: _Session, steps: Sequence[Step], n: int, rows: Sequence[Sample], most: int | None, requests: int
+) -> tuple[Trial, list[Sample], bool]:
+    """Have step `n` work on the rows; it keeps `most` at most. The flag says that it came to the end of all."""
+    each = steps[n]
+    tally = Tally(n, each.name)
+    view = _Run(session, tally, sum(other.name == each.name for other in steps[:n]))
     kept: list[Sample] = []
     brought: Counter[str] = Counter()
 
     async def arriving() -> AsyncIterator[Sample]:
         for sample in rows:
-            if not view.more():
-                return
             tally.came += 1
             yield sample
 
+    ended = False
     with contextlib.suppress(Spent):
-        if view.each > max(1, view.session.allowed):
-            raise Spent  # not one could get all of its own
-        async with contextlib.aclosing(step.dry()(view, arriving())) as out:  # type: ignore[type-var]
+        async with contextlib.aclosing(each.dry()(view, arriving())) as out:  # type: ignore[type-var]
             async for sample in out:
                 kept.append(sample)
                 view.dropped.clear()
                 origin = sample.meta.get("requests")
-                found = origin.get(step.name) if isinstance(origin, Mapping) else None
+                found = origin.get(each.name) if isinstance(origin, Mapping) else None
                 if found:  # of several requests, the last one finished the row
                     brought[str(found[-1] if isinstance(found, list) else found)] += 1
                 if len(kept) == most:
                     break
+        ended = True
     calls, seconds = [], 0.0
     for key in view.uses:
-        filed = store.get(key)
+        filed = session.store.get(key)
         assert filed is not None
         usage = filed.completion.usage
         calls.append(Call(filed.cost_nano, usage.input_tokens + usage.output_tokens, brought[key]))
@@ -273,7 +258,7 @@ async def _perform(
         tally.output_tokens,
         seconds,
     )
-    return Trial(measured, tuple(calls)), kept
+    return Trial(measured, tuple(calls)), kept, ended
 
 
 def interval(

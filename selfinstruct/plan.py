@@ -98,7 +98,7 @@ def plan(
             estimate = Estimate(kept, source="done in the run here")
             found = None
         elif found is not None:
-            made = found.made > 0 and not _by_the_row(each, found)
+            made = found.made > 0 and not (by_the_row(each) and found.calls and found.came)
             estimate = _corrected(estimate, outlook.rows, found, made=made)
         rows.append(_priced(n, each.name, estimate, place, found))
         outlook = Outlook(place, estimate.rows)
@@ -134,9 +134,9 @@ def seen(row: StepRow, seconds: float) -> Measured:
     )
 
 
-def _by_the_row(each: Step, found: Measured) -> bool:
+def by_the_row(each: Step) -> bool:
     """Whether it asks so often for each row that comes, and not until it has made the `n` that are wanted."""
-    return "n" not in each.values and found.calls > 0 and found.came > 0
+    return "n" not in each.values
 
 
 def _corrected(estimate: Estimate, coming: Rows, found: Measured, *, made: bool) -> Estimate:

@@ -9,6 +9,26 @@ from typing import Any
 
 from selfinstruct.step import REGISTRY, StepType
 
+# What the steps are for; those of users stand under a heading of their own.
+GROUPS: Mapping[str, str] = {
+    "read, mix, write": "read read_documents chunk template layout mix write",
+    "make tasks": "alpaca self_instruct classify instances cot_self_instruct evol "
+    "magpie persona personas ground backtranslate",
+    "answer": "respond answers orca best_of evol_quality translate",
+    "converse": "openings ultrachat baize magpie_turns",
+    "filter": "answered echo heuristics novelty placeholder refusal disclaimer repetition urls words magpie_filter",
+    "judge, select, pair": "judge self_curate tag ultrafeedback rank pairwise select pairs",
+    "train, measure": "sft dpo evaluate",
+}
+
+
+def groups() -> list[tuple[str, list[StepType]]]:
+    """The steps by what they are for."""
+    found = [(heading, [REGISTRY[name] for name in names.split()]) for heading, names in GROUPS.items()]
+    ours = {each.name for _, steps in found for each in steps}
+    rest = [REGISTRY[name] for name in sorted(REGISTRY.keys() - ours)]
+    return [*found, ("your own", rest)] if rest else found
+
 
 def options(found: StepType) -> list[tuple[str, str, str, str]]:
     """Each option's name, type, default (empty when it must be given) and meaning."""
@@ -63,9 +83,11 @@ def page() -> str:
         "",
         "| step | |",
         "| --- | --- |",
-        *(f"| [{name}](#{name}) | {_cell(found.summary)} |" for name, found in sorted(REGISTRY.items())),
-        "",
     ]
+    for heading, steps in groups():
+        parts.append(f"| **{heading}** | |")
+        parts += [f"| [{each.name}](#{each.name}) | {_cell(each.summary)} |" for each in steps]
+    parts.append("")
     for name, found in sorted(REGISTRY.items()):
         parts += [f"## {name}", "", _markdown(found.help), ""]
         rows = options(found)

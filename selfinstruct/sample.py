@@ -143,6 +143,11 @@ class Sample:
         )
 
 
+def transcript(messages: Iterable[Message]) -> str:
+    """A conversation as one text, for a prompt that shows it."""
+    return "\n\n".join(f"{message.role}: {message.content}" for message in messages)
+
+
 def question(row: Sample, per: str | None = None) -> str:
     """Equal for rows that answer the same prompt; with `per`, for those with the same value under that key of `meta`
     (a row without one is like no other).

@@ -30,6 +30,7 @@ from selfinstruct.pilot import Pilot
 from selfinstruct.plan import PlanRow
 from selfinstruct.pricing import Price
 from selfinstruct.run import ATTEMPTS
+from selfinstruct.step import StepType
 from selfinstruct.store import Spent
 from selfinstruct.tally import Tally
 
@@ -104,6 +105,22 @@ class Pairs:
         else:
             for word, about in self._pairs:
                 yield Text(f"{safe(word):<{width}}  {safe(about)}", no_wrap=True, overflow="ignore")
+
+
+def teachers(about: Mapping[str, str]) -> Pairs:
+    """What models say of themselves; those that say the same share a line."""
+    said: dict[str, list[str]] = {}
+    for model, text in sorted(about.items()):
+        said.setdefault(text, []).append(model)
+    return Pairs((", ".join(models), text) for text, models in said.items())
+
+
+def headed(groups: Iterable[tuple[str, Sequence[StepType]]]) -> RenderableType:
+    """Steps under headings, with what each does."""
+    lines: list[tuple[str, str]] = []
+    for heading, steps in groups:
+        lines += [(heading, ""), *((f"  {each.name}", each.summary) for each in steps)]
+    return Pairs(lines)
 
 
 _FIGURES = ("in", "made", "dropped", "kept", "calls", "tokens", "cost", "time")

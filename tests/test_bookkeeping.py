@@ -141,3 +141,11 @@ def test_doctor_reads_the_users_table() -> None:
     assert finding() == doctor.Finding("good", "prices.toml", "yours, of 1 models")
     Path("prices.toml").write_text("[openai\n")
     assert finding().state == "bad"
+
+
+def test_a_run_that_was_killed_as_its_file_was_made_goes_on() -> None:
+    """The file is there, and nothing is in it yet; to a reader it looks like one of an older version."""
+    Path("r").mkdir()
+    (Path("r") / "run.db").touch()
+    said = do("run", small(), "--out", "r")
+    assert said.exit_code == 0, said.output

@@ -115,6 +115,29 @@ def test_one_file_is_the_data_set(formats: tuple[str, ...], main: str) -> None:
     assert ("train.parquet" in text) == ("parquet" in formats)
 
 
+@pytest.mark.parametrize(
+    ("lost", "said", "tags"),
+    [
+        ((), "2 rows for instruction tuning, 1 of them with an input.", ["instruction-tuning"]),
+        (
+            (0,),
+            "2 rows for instruction tuning, 1 of them with an input, 1 with a rejected answer.",
+            ["instruction-tuning", "preference"],
+        ),
+        (
+            (0, 1),
+            "2 rows for preference tuning, 1 of them with an input, 2 with a rejected answer.",
+            ["preference"],
+        ),
+    ],
+)
+def test_it_says_what_the_rows_are_for(lost: tuple[int, ...], said: str, tags: list[str]) -> None:
+    rows = [row.replace(rejected="no") if place in lost else row for place, row in enumerate(ROWS)]
+    text = made(rows=rows)
+    assert said in text
+    assert block(text)["tags"] == [*tags, "synthetic", "selfinstruct"]
+
+
 def test_it_says_what_was_done() -> None:
     text = made()
     assert "2 rows for instruction tuning, 1 of them with an input." in text

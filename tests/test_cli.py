@@ -344,7 +344,7 @@ def test_a_step_that_stands_twice_is_named_by_number() -> None:
 
 
 def test_steps_and_prompts_list_and_print() -> None:
-    assert re.search(r"^judge +Score the last answer", do("steps").out, re.MULTILINE)
+    assert re.search(r"^  judge +Score the last answer", do("steps").out, re.MULTILINE)
     told = do("steps", "select").out
     for part in ("select\n", "k: whole number ≥ 1 | null, default null", "how many rows at most"):
         assert part in told

@@ -141,4 +141,7 @@ def test_sparse_drawing_follows_its_weights() -> None:
     drawn = Counter(sparse(random.Random(n), "ab", [0, 3], 1)[0] for n in range(4_000))
     assert drawn["a"] / 4_000 == pytest.approx(0.8, abs=0.03)
     assert sorted(sparse(random.Random(0), "abc", [5, 0, 9], 3)) == ["a", "b", "c"]
+    # in full regions of equal size each is drawn as often as any other
+    full = Counter(sparse(random.Random(n), "abcd", [50_000] * 4, 1)[0] for n in range(4_000))
+    assert all(count / 4_000 == pytest.approx(0.25, abs=0.03) for count in full.values())
     assert sparse(random.Random(7), "abcdef", [1] * 6, 2) == sparse(random.Random(7), "abcdef", [1] * 6, 2)

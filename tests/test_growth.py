@@ -145,7 +145,7 @@ def test_sparse_sampling_spreads_what_an_imitating_teacher_writes(tmp_path: Path
 def test_stretches_and_headline(tmp_path: Path) -> None:
     async def grow() -> dict[str, Any]:
         async with running(tmp_path, Echo()) as run:
-            growth = Growth(run, 1_000, a_call=10, patience=5)
+            growth = Growth(run, 1_000, a_turn=10, patience=5)
             for call in range(25):
                 growth.answered(Completion("x"), made=10, kept=10 if call < 10 else 4)
             return growth.facts()
@@ -161,6 +161,21 @@ def test_stretches_and_headline(tmp_path: Path) -> None:
         "160 tasks in 25 calls: 10,000 per 1,000 calls (100% of those written) at first; "
         "4,000 per 1,000 calls (40% of those written) at the end"
     )
+
+
+def test_calls_that_find_the_pool_full_say_nothing_about_its_growth(tmp_path: Path) -> None:
+    async def grow() -> dict[str, Any]:
+        async with running(tmp_path, Echo()) as run:
+            growth = Growth(run, 10, a_turn=1, patience=5)
+            for _ in range(10):
+                growth.answered(Completion("x"), made=1, kept=1)
+            for _ in range(6):  # were in flight
+                growth.answered(Completion("x"), made=0, kept=0)
+            return growth.facts()
+
+    facts = asyncio.run(grow())
+    assert facts["headline"] == "10 tasks in 16 calls: 1,000 per 1,000 calls (100% of those written)"
+    assert facts["growth"] == {"calls": 16, "stretch": 10, "made": [10], "kept": [10]}
 
 
 def test_coverage_and_growth_are_shown(tmp_path: Path, play: Play) -> None:

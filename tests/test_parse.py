@@ -553,7 +553,7 @@ Row = tuple[str, str, str]
 
 
 def rendered(rows: list[Row], first: int = 4, *, header: bool = False) -> str:
-    """A completion that continues "###\\n4. Instruction:", as Alpaca's layout is described (SPECS: blocks)."""
+    """A completion that continues "###\\n4. Instruction:", as Alpaca's layout is described."""
     out = f"{first}. Instruction:" if header else ""
     for k, (instruction, given_input, output) in enumerate(rows, first):
         if k > first:
@@ -722,7 +722,7 @@ def test_degenerate_completions_take_no_time() -> None:
 
 
 def restated(text: str, first: int, cut: bool) -> Iterator[Row]:
-    """SPECS 4.2: the label is prepended, the text falls apart at ###, the last piece goes when the answer was cut, and
+    """The published rule: the label is prepended, the text falls apart at ###, the last piece of a cut answer goes, and
     piece i counts when its labels with number i are exactly three. Written with find, not with re.split."""
     whole = f"{first}. Instruction:{text}"
     pieces = whole.split("###")
@@ -809,7 +809,7 @@ def test_a_bad_block_carries_its_own_text() -> None:
 
 
 def test_ten_thousand_damaged_lists_in_json() -> None:
-    """What is read is what any JSON reader finds from the first brace on, item by item."""
+    """What is read is what any JSON reader finds that lets line ends stand in texts, from the first brace on."""
     rng = random.Random(8)
     whole = json.dumps(
         {"tasks": [dict(zip(Task._fields, row, strict=True)) for row in ROWS]}, ensure_ascii=False
@@ -838,6 +838,12 @@ def test_ten_thousand_damaged_lists_in_json() -> None:
                 expected = "" if given_input.lower() == "<noinput>" else given_input
                 assert task == (item["instruction"].strip(), expected, item["output"].strip())
     assert kept > 5_000
+
+
+def test_a_line_end_inside_a_text_of_json_is_what_it_is() -> None:
+    assert tasks('{"tasks": [{"instruction": "Fix it.", "input": "if x:\n\treturn", "output": "a\nb"}]}') == [
+        Task("Fix it.", "if x:\n\treturn", "a\nb")
+    ]
 
 
 def test_ten_thousand_damaged_lists_in_blocks() -> None:

@@ -109,6 +109,8 @@ def test_a_reference_to_an_unseen_text_is_found(text: str) -> None:
         "Who built the tower?",
         "What does a text editor do?",
         "How long is the text message?",
+        "How do poets write about the passage of time?",
+        "日本文化从何时开始影响欧洲？",
         "写一篇文章。",
         "L'article 5 de la loi?",
     ],

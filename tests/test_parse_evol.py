@@ -31,7 +31,8 @@ def test_equal(text: str) -> None:
         "Not Equal", "not equal.", "NOT EQUAL", "**Not Equal**", "Not equal\nThe second is equal in length only.",
         "Not-Equal", "Unequal", "NotEqual", "Not Equal: the second adds a constraint.", "Judgement: Not Equal",
         '{"verdict": "Not Equal"}', '{"verdict": "not equal."}', "**Verdict:** Not Equal", "'Not Equal'",
-        "Not equal; both are equal in breadth.", "The second asks for more.\nVerdict: not equal",
+        "Not equal; both are equal in breadth.", "Not Equal. It has {name}, too.",
+        "The second asks for more.\nVerdict: not equal",
     ],
 )  # fmt: skip
 def test_not_equal_is_never_equal(text: str) -> None:

@@ -117,6 +117,7 @@ def scores(text: str, count: int, low: int = 1, high: int = 5) -> list[int | str
         ("[1] Score: 2\n[2] Score: 5", [2, 5]),
         ("Here is the ranking:\n\n**[2] Score: 5**\n**[1] Score: 2**\nThat is all.", [2, 5]),
         ("1. Score: 4 - clear\n2. Score: 3 (too long)", [4, 3]),
+        ("[1] Score: 4 (an empty {} is right)\n[2] Score: 3", [4, 3]),
         ("[1] Score: 10\n[2] Score: 1", ["out_of_range", 1]),
         ("[1] Score: 4.5\n[2] Score: 4,5", ["no_score", "no_score"]),
         ("[1] Score: 4 - 5\n[2] Score: 4 or 5", ["no_score", "no_score"]),

@@ -106,8 +106,8 @@ def test_ten_thousand_real_instructions_come_back_from_lists_of_eight() -> None:
 
 
 def test_a_json_list() -> None:
-    assert plain(listed('```json\n{"instructions": [" One\\n a. ", 3, null, "Zwei"]}\n```')) == [
-        "One a.",
+    assert plain(listed('```json\n{"instructions": [" if x:\\n    a ", 3, null, "Zwei"]}\n```')) == [
+        "if x:\n    a",
         "!bad_item",
         "!bad_item",
         "Zwei",
@@ -120,6 +120,26 @@ def test_a_json_list() -> None:
         with pytest.raises(ParseError) as caught:
             listed(text)
         assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("gap", ["", "\n  "])
+def test_of_a_cut_list_in_json_what_is_whole_is_read(gap: str) -> None:
+    """Wherever the cut falls: every item that ended before it, and one fragment."""
+    items = [f'"Name {{}} [] \\", {name}"' for name in ("one", "two", "three")]
+    whole = f'```json\n{{{gap}"instructions":{gap}[{gap}' + f",{gap}".join(items) + f"{gap}]{gap}}}"
+    ends = [whole.index(item) + len(item) for item in items]
+    for at in range(whole.index("{"), len(whole)):
+        found = plain(listed(whole[:at], cut=True))
+        assert found == [
+            *(json.loads(item) for item, end in zip(items, ends, strict=True) if end <= at),
+            "!truncated",
+        ]
+    assert plain(listed(whole, cut=True)) == [json.loads(item) for item in items]
+    with pytest.raises(ParseError):
+        listed(whole[: ends[1]])
+    cut = '{"instances": [{"input": "a", "output": "b"}, {"input": "c", "outp'
+    assert plain(examples(cut, cut=True)) == [("a", "b"), "!truncated"]
+    assert plain(examples(cut.replace("{", "[[[{"), cut=True)) == ["!truncated"]
 
 
 # yes or no
@@ -138,6 +158,9 @@ def test_a_json_list() -> None:
         ("No\n\nThe answer is free text. Yes, really.", False),
         ("Is it classification? Yes", True),
         ("**Answer:** No", False),
+        ("Yes - every answer is one of two labels.", True),
+        ("No (the answer is free text)", False),
+        ("Yes，因为只有两个标签。", True),
         ("No idea", None),
         ("Yes and no", None),
         ("Yes/No", None),
@@ -202,6 +225,13 @@ def test_the_published_verdict() -> None:
         # two outputs, two instances; the original joins nothing and loses the second
         ("Output: a\nOutput: b", [("", "a"), ("", "b")], [("", "a")]),
         ("Input: a\nOutput: b\nInput: c\nOutput: d", [("a", "b"), ("c", "d")], [("a", "b")]),
+        # two outputs for one input, or a line of the first one's text? The original loses the second
+        ("Input: a\nOutput: b\nOutput: c", ["!bad_instance"] * 2, [("a", "b")]),
+        (
+            "Example 1\nInput: a\nOutput: b\nOutput: c\nExample 2\nInput: d\nOutput: e",
+            [*["!bad_instance"] * 2, ("d", "e")],
+            [("a", "b"), ("d", "e")],
+        ),
         # an example without labels: an answer, or input and answer in one?
         ("Example 1\nWord: up\nAntonym: down", ["!bad_instance"], [("", "Word: up\nAntonym: down")]),
         (

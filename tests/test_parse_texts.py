@@ -78,6 +78,37 @@ def test_no_list_is_a_fault(answer: str) -> None:
     assert caught.value.reason == "bad_json"
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        *(
+            "Suggest three hikes with their length and difficulty level.",
+            "Is this domain name easy to spell?",
+        ),
+        *("Describe the persona of a typical customer of a bakery.", "Write a bio for my stage persona."),
+    ],
+)
+def test_what_only_sounds_like_the_grid_is_an_instruction(item: str) -> None:
+    assert instructions(said([item], "instructions"), 1) == [item]
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        *(
+            "Difficulty: easy. Name a fish.",
+            "Ask something of the given domain.",
+            "Solve it at this difficulty.",
+        ),
+        *("What would this persona ask?", "As a persona who bakes, ask for bread."),
+    ],
+)
+def test_what_speaks_of_the_grid_is_none(item: str) -> None:
+    (fault,) = instructions(said([item], "instructions"), 1)
+    assert isinstance(fault, ParseError)
+    assert fault.reason == "meta_words"
+
+
 def test_a_persona_is_one_line() -> None:
     assert persona(said("A nurse\n who counts.", "persona")) == "A nurse who counts."
     with pytest.raises(ParseError, match="no_persona"):

@@ -85,3 +85,22 @@ def test_every_option_of_every_step_says_what_it_means() -> None:
     ]
     assert silent == []
     assert [name for name, found in REGISTRY.items() if not found.summary.endswith(".")] == []
+
+
+def test_every_step_stands_under_one_heading() -> None:
+    names = [name for group in reference.GROUPS.values() for name in group.split()]
+    ours = [name for name, found in REGISTRY.items() if found.module.startswith("selfinstruct.")]
+    assert sorted(names) == sorted(ours)
+
+
+def test_steps_of_users_stand_under_their_own() -> None:
+    with own_steps():
+
+        @step
+        async def mine(run: Run, samples: Samples) -> Samples:
+            """Mine."""
+            async for sample in samples:
+                yield sample
+
+        assert [each.name for each in reference.groups()[-1][1]] == ["mine"]
+    assert reference.groups()[-1][0] == "train, measure"

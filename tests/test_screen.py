@@ -291,3 +291,8 @@ def test_a_finished_board_has_no_bar() -> None:
     last.ended = last.started + 1
     assert "dropped:" not in drawn(made, terminal=True)
     assert "✓ evaluate" in drawn(made, terminal=True)
+
+
+def test_teachers_that_say_the_same_share_a_line() -> None:
+    said = drawn(screen.teachers({"offline/wrong=0.5": "computes", "offline": "computes", "other": "else"}))
+    assert said.splitlines() == ["offline, offline/wrong=0.5  computes", "other                       else"]

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from selfinstruct.errors import DataError
-from selfinstruct.sample import Sample
+from selfinstruct.formats import chat
+from selfinstruct.sample import Message, Sample
 
 _SOURCES = {"cot": "cot", "niv2": "niv2", "flan2021": "flan2021", "t0": "t0", "dialog": "dialog"}
 _IDS = ("inputs", "targets")  # texts in FLAN, numbers of tokens in P3
@@ -22,7 +23,8 @@ def knows(row: Mapping[str, Any]) -> bool:
 
 def sample(row: Mapping[str, Any]) -> Sample:
     """Question and answer, stripped. `meta` says, where the row does, `collection`, `task`, and whether it is a
-    multiple `choices` question. Raises DataError without place; an empty answer is one, as in P3's trec_trec1.
+    multiple `choices` question. Other columns go to `meta`, but for P3's numbers of tokens. Raises DataError without
+    place; an empty answer is one, as in P3's trec_trec1.
     """
     p3 = "inputs_pretokenized" in row
     names = tuple(name + "_pretokenized" for name in _IDS) if p3 else _IDS
@@ -34,19 +36,19 @@ def sample(row: Mapping[str, Any]) -> Sample:
         if not text.strip():
             raise DataError(f"`{name}` is empty", "leave the row out")
         texts.append(text.strip())
-    used = {*names, *(_IDS if p3 else ())}
-    meta = {key: value for key, value in row.items() if key not in used and not key.startswith("_")}
-    origin = "T0" if p3 else str(row.get("_task_source") or "")
-    known = _SOURCES.get(origin.lower())
-    if known:
-        meta["collection"] = known
-    if row.get("_task_name"):
-        meta["task"] = row["_task_name"]
-    if row.get("_template_type"):
-        meta["template"] = row["_template_type"]
+    meta = chat.rest(row, *_IDS, *names)
+    origin = "T0" if p3 else row.get("_task_source")
+    for column, name, value in (
+        ("_task_source", "collection", _SOURCES.get(str(origin).lower())),
+        ("_task_name", "task", row.get("_task_name")),
+        ("_template_type", "template", row.get("_template_type")),
+    ):
+        if value:
+            meta.pop(column, None)
+            meta[name] = value
     if _listed(row.get("answer_choices"), texts[0]) or "_opt" in str(row.get("_template_type")):
         meta["choices"] = True
-    return Sample.of(texts[0], "", texts[1], meta=meta)
+    return Sample((Message("user", texts[0]), Message("assistant", texts[1])), meta=meta)
 
 
 def _listed(choices: Any, text: str) -> bool:

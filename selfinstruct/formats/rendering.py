@@ -3,8 +3,9 @@
 promptsource's conventions: `|||` splits input from target after rendering and both are stripped; `answer_choices` is
 Jinja of its own, rendered first; the filters `choice` and `most_frequent` and the function `zip` are at hand; hyphens
 in the names of columns become underscores. A file of templates is somebody else's: it renders in a sandbox, without
-attributes that begin with an underscore, with short ranges and without operations that blow a text up. That stops
-code and floods of memory; it does not stop deeply nested loops from taking their time.
+attributes that begin with an underscore, with short ranges and without the operations that blow a text up at once.
+That stops code, and what floods memory by mistake. It does not stop a template that sets out to: nested loops, or a
+text that is doubled again and again.
 """
 
 from __future__ import annotations
@@ -217,7 +218,10 @@ def _range(*bounds: int) -> range:
 def _environment(paper: bool) -> _Sandbox:
     env = _Sandbox(undefined=Undefined if paper else StrictUndefined, autoescape=False)
     env.globals.update(zip=zip, range=_range)
+    del env.globals["lipsum"]  # it would draw otherwise each time
     for wide in ("center", "format", "indent", "xmlattr"):
         del env.filters[wide]
-    env.filters.update({"choice": _drawn, "most_frequent": _most_frequent, _CHOOSE: _choose})
+    env.filters.update(
+        {"choice": _drawn, "random": _drawn, "most_frequent": _most_frequent, _CHOOSE: _choose}
+    )
     return env

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from selfinstruct.errors import ConfigError, DataError
 from selfinstruct.novelty import snapshot
@@ -24,6 +24,16 @@ class Match:
     score: float
     text: str
     id: str | None = None
+
+    def detail(self, threshold: float) -> dict[str, Any]:
+        """What a drop for it says."""
+        return {
+            "rule": "rouge_l",
+            "value": self.score,
+            "threshold": threshold,
+            "similar_to": self.id,
+            "similar": self.text,
+        }
 
 
 @dataclass(frozen=True, slots=True)

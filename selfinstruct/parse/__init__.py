@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from selfinstruct.errors import ParseError
 from selfinstruct.teachers import Completion
+
+Part = TypeVar("Part")
 
 
 class Task(NamedTuple):
@@ -30,6 +33,23 @@ def usable(completion: Completion) -> str:
     if not text:
         raise ParseError("empty_output", completion.refusal or "")
     return text
+
+
+def parts(
+    completion: Completion, read: Callable[..., list[Part | ParseError]], *, paper: bool = False
+) -> list[Part | ParseError]:
+    """What `read(text, cut=...)` finds in a completion; one ParseError where there is nothing to be read. With `paper`
+    what a filter let through is read, too.
+    """
+    cut = completion.finish_reason == "length"
+    if completion.finish_reason in ("filtered", "rejected") and not (paper and completion.text):
+        return [ParseError(completion.finish_reason, completion.refusal or "")]
+    if not completion.text.strip():
+        return [ParseError("truncated" if cut else "empty_completion")]
+    try:
+        return read(completion.text, cut=cut)
+    except ParseError as error:
+        return [ParseError("truncated" if cut else error.reason, error.detail)]
 
 
 NO_INPUT = "<noinput>"
@@ -115,8 +135,7 @@ def blocks_paper(text: str, first: int, *, cut: bool) -> list[Task | ParseError]
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """The one JSON object of a completion: bare, in a code fence, or with prose around it. A line break or a tab that
-    stands in a string as it is, where JSON wants \\n, is read as itself: models write them, and they mean nothing else.
+    """The one JSON object of a completion: bare, in a code fence, or with prose around it.
 
     Raises ParseError: `no_json`, `two_objects` (which one was meant?), `bad_json` (broken or cut).
     """
@@ -133,6 +152,40 @@ def json_object(text: str) -> dict[str, Any]:
         raise ParseError("two_objects", text[end : end + 80])
     found: dict[str, Any] = value  # what begins with { is an object
     return found
+
+
+def json_list(text: str, name: str, *, cut: bool = False) -> list[Any]:
+    """The list under `name` in the JSON object of a completion. Of one that was `cut` the items that are whole, and a
+    ParseError for the rest.
+
+    Raises ParseError as `json_object` does, and `bad_json` when there is no such list.
+    """
+    try:
+        items = json_object(text).get(name)
+    except ParseError:
+        if not cut:
+            raise
+        return _before_the_cut(text, name)
+    if not isinstance(items, list):
+        raise ParseError("bad_json", f'no list under "{name}"')
+    return items
+
+
+def _before_the_cut(text: str, name: str) -> list[Any]:
+    head = re.search(rf'\{{\s*"{name}"\s*:\s*\[\s*', text)
+    at = len(text) if head is None else head.end()
+    items: list[Any] = []
+    while True:
+        try:
+            item, end = _DECODER.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            return [*items, ParseError("truncated", "the completion ended inside this item", text[at:])]
+        items.append(item)
+        next_item = _NEXT.match(text, end)
+        at = end if next_item is None else next_item.end()
+
+
+_NEXT = re.compile(r"\s*+,\s*+")
 
 
 def _depth(text: str) -> int:
@@ -154,19 +207,21 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+# not strict: models without a schema write line ends in their texts as they are, and what is meant is plain
 _DECODER = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_distinct, strict=False)
 
 
-def tasks(text: str) -> list[Task | ParseError]:
-    """The list under "tasks" in a JSON answer; a broken item becomes a ParseError in its place.
+def tasks(text: str, *, cut: bool = False) -> list[Task | ParseError]:
+    """The list under "tasks" in a JSON answer; a broken item becomes a ParseError in its place, and what was `cut` one
+    at the end.
 
     Raises ParseError when the answer as a whole can't be read.
     """
-    items = json_object(text).get("tasks")
-    if not isinstance(items, list):
-        raise ParseError("bad_json", 'no list under "tasks"')
     found: list[Task | ParseError] = []
-    for item in items:
+    for item in json_list(text, "tasks", cut=cut):
+        if isinstance(item, ParseError):
+            found.append(item)
+            continue
         fields = [item.get(name) for name in Task._fields] if isinstance(item, dict) else []
         if len(fields) == 3 and all(isinstance(field, str) for field in fields):
             found.append(_task(*(str(field).strip() for field in fields)))

@@ -17,9 +17,10 @@ class Planned(NamedTuple):
 
 _META = re.compile(
     r"</?(?:analysis|plan|task|solution|answer)>"
-    r"|\b(?:example|seed|sample)[ ](?:task|prompt|question|instruction)s?\b"
+    r"|\bseed[ ](?:task|prompt|question|instruction)s?\b"
+    r"|\b(?:the|these|those|both|given)[ ](?:example|sample)[ ](?:task|prompt|question|instruction)s?\b"
     r"|\b(?:the|these|both|given)[ ]examples?[ ](?:above|given)\b"
-    r"|\bthe[ ]new[ ](?:task|prompt|question)\b",
+    r"|\bnew[ ](?:task|prompt|question)\W{0,3}:",
     re.IGNORECASE,
 )
 

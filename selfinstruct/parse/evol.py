@@ -7,7 +7,7 @@ stop; beside each rule is what that came to on data of others.
     meta words      a phrase of the rewriting prompt           not one that the parent has, too (20 of Alpaca's
                     anywhere in the evolved text               52,002 tasks speak of "the given prompt")
     sorry           "sorry" in an answer of fewer than 80      the answer must begin with it, and say that something
-                    words, words being what spaces separate    can't be done (of 81 answers of Alpaca's, 61 are
+                    words, words being what spaces separate    can't be done (of 81 answers of Alpaca's, 63 are
                                                                letters of apology and the like); words of any
                                                                script are counted
     stop words      an answer of nothing but stop words and    an answer of nothing but dots (of 103 answers of
@@ -160,7 +160,7 @@ def equal(text: str) -> bool:
 
     Raises ParseError: `no_verdict`, `two_verdicts` (they disagree), `two_objects`, `bad_json`.
     """
-    if "{" in text:
+    if "{" in text and '"verdict"' in text:
         said = json_object(text).get("verdict")
         match = _ALONE.match(said.strip()) if isinstance(said, str) else None
         if match is None:

@@ -72,15 +72,16 @@ _PRIVATE = 0xE000  # from here on there is no surrogate
 
 _TEXT = (
     r"(?:passage|text|article|document|paragraph|excerpt|extract|snippet|section|chapter)s?"
-    r"(?![ -](?:messag|edit|field|file|book|box|process|style|analy|generat|mining|format|encod)\w{0,9})"
+    r"(?![ -](?:messag|edit|field|file|book|box|process|style|analy|generat|mining|format|encod)\w{0,9}"
+    r"|[ ]of[ ](?:time|faith|law)\b)"
 )
 _REFERS = re.compile(
     r"\b(?:the|this|that|these|given|provided|above|following)[ ]"
     rf"(?:(?:given|provided|above|following|source|original)[ ])?{_TEXT}\b"
     rf"|\b(?:according[ ]to|in|from|based[ ]on)[ ](?:the|this|these)[ ](?:author|writer|context|material)\w{{0,3}}\b"
     rf"|\b(?:mentioned|described|stated|discussed|quoted)[ ](?:above|here|below|in[ ]the[ ]{_TEXT})\b|\bthe[ ]quote\b"
-    r"|(?:文中|本文|上文|原文|这段|這段|该段|該段|(?:根据|根據|依据)(?:文章|文本|文档|上述|段落|材料))"
-    r"|(?:本文|この文章|文章に)"
+    r"|(?:文中|本文(?!化|明|学|學)|上文|原文|这段|這段|该段|該段|(?:根据|根據|依据)(?:文章|文本|文档|上述|段落|材料))"
+    r"|(?:この文章|文章に)"
     r"|\b(?:(?:le|ce|du|au)[ ](?:texte|passage|document)|cet?[ ]article|l[’']extrait)\b"
     r"|\b(?:(?:der|dem|den|im|diese[rmn]?)[ ](?:Text|Textabschnitt|Abschnitt|Artikel)|laut[ ]Text)\b"
     r"|\b(?:(?:el|este|del|al)[ ](?:texto|pasaje|documento|artículo))\b"

@@ -133,7 +133,7 @@ def ratings(text: str, count: int, low: int, high: int) -> list[Rating | ParseEr
     Raises ParseError where no rating can be trusted: `no_score` (there is none at all), `bad_ids` (one is of a text
     that was not shown, or of one that has one already), `no_json`, `bad_json`, `two_objects`.
     """
-    found = _in_json(text) if "{" in text else _in_lines(text)
+    found = _in_json(text) if "{" in text and '"ratings"' in text else _in_lines(text)
     if not found:
         raise ParseError("no_score", text.strip()[:80])
     numbers = [number for number, _, _ in found]

@@ -6,28 +6,31 @@ import json
 import re
 
 from selfinstruct.errors import ParseError
-from selfinstruct.parse import json_object
+from selfinstruct.parse import json_list, json_object
 
 # Words of the prompt that must not come back in an instruction.
 _META = re.compile(
-    r"\b(?:(?:the|this|my|your|given) persona\b|(?:given|this|chosen) (?:domain|difficulty)\b|difficulty level\b"
-    r"|as (?:a|the) persona\b)",
-    re.IGNORECASE,
+    r"\b(?:(?:the|this|given) persona\b(?! (?:of|for|behind)\b)|as a persona\b"
+    r"|(?:this|given|chosen) difficulty\b|(?:given|chosen) domain\b)"
+    r"|^\W{0,3}(?:persona|domain|difficulty(?: level)?) ?:",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
-def instructions(text: str, k: int) -> list[str | ParseError]:
+def instructions(text: str, k: int, *, cut: bool = False) -> list[str | ParseError]:
     """The instructions in a JSON answer, at most `k`; a broken one is a ParseError in its place: `bad_item`, `empty`,
-    `meta_words`, `surplus` (more than were asked for).
+    `meta_words`, `surplus` (more than were asked for), and `truncated` at the end of one that was `cut`.
 
     Raises ParseError when the answer as a whole can't be read.
     """
-    items = json_object(text).get("instructions")
-    if not isinstance(items, list) or not items:
-        raise ParseError("bad_json", 'no list under "instructions"')
+    items = json_list(text, "instructions", cut=cut)
+    if not items:
+        raise ParseError("bad_json", 'nothing under "instructions"')
     found: list[str | ParseError] = []
     for place, item in enumerate(items):
-        if not isinstance(item, str):
+        if isinstance(item, ParseError):
+            found.append(item)
+        elif not isinstance(item, str):
             found.append(ParseError("bad_item", json.dumps(item, ensure_ascii=False)[:80]))
         elif not item.strip():
             found.append(ParseError("empty"))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from selfinstruct.errors import ParseError
-from selfinstruct.parse import json_object
+from selfinstruct.parse import json_list
 
 
 class Instance(NamedTuple):
@@ -70,24 +70,27 @@ def numbered_paper(text: str, *, cut: bool) -> list[str | ParseError]:
     return [" ".join(item.split()).capitalize() for item in re.split(r"\n\d+\s?\. ", text)]
 
 
-def listed(text: str) -> list[str | ParseError]:
+def listed(text: str, *, cut: bool = False) -> list[str | ParseError]:
     """The list under "instructions" in a JSON answer. Raises ParseError when the answer as a whole can't be read."""
-    items = json_object(text).get("instructions")
-    if not isinstance(items, list):
-        raise ParseError("bad_json", 'no list under "instructions"')
-    return [
-        " ".join(item.split())
-        if isinstance(item, str)
-        else ParseError("bad_item", "no text", json.dumps(item))
-        for item in items
-    ]
+    found: list[str | ParseError] = []
+    for item in json_list(text, "instructions", cut=cut):
+        if isinstance(item, str):
+            found.append(item.strip())  # with its lines: code needs them
+        else:
+            found.append(item if isinstance(item, ParseError) else _no_text(item))
+    return found
+
+
+def _no_text(item: object) -> ParseError:
+    return ParseError("bad_item", "no text", json.dumps(item, ensure_ascii=False))
 
 
 # Step 2: classification or not
 
 _YES_NO = re.compile(
     r"[\W_]{0,9}(?:(?:is it classification|answer|verdict)[\W_]{1,6})?(yes|no)"
-    r"(?=[\W_]{0,9}\Z|[\W_]{0,3}[.,;:!\n–—])",  # "No idea" and "no-one" are no verdicts
+    # "No idea" and "no-one" are no verdicts
+    r"(?=[\W_]{0,9}\Z|[\W_]{0,3}[.,;:!\n–—，。；：！]|[ \t][-(])",
     re.IGNORECASE,
 )
 
@@ -138,11 +141,18 @@ def worked(text: str, *, cut: bool) -> list[Instance | ParseError]:
     if given and not _FIELD.match(given):
         found.append(ParseError("preface", "text before the first label", given))
         given = ""
+    whole = False  # whether an input has its output, and nothing but outputs followed
     for head, body in sections:
         if (head["label"] or "").lower() == "output":
+            if whole:  # for the same input, or a line of the first one's text?
+                if isinstance(found[-1], Instance):
+                    found[-1] = ParseError("bad_instance", "two outputs for one input", "\n".join(found[-1]))
+                found.append(ParseError("bad_instance", "two outputs for one input", body))
+                continue
             found.append(Instance(given, body))
-            given = ""
+            given, whole = "", bool(given)
             continue
+        whole = False
         if given:
             found.append(ParseError("bad_instance", "an input without an output", given))
         given = body
@@ -182,18 +192,15 @@ def _body(text: str) -> str:
     return text[blank.end() :].rstrip() if blank and "\n" in body else body
 
 
-def examples(text: str) -> list[Instance | ParseError]:
+def examples(text: str, *, cut: bool = False) -> list[Instance | ParseError]:
     """The list under "instances" in a JSON answer. Raises ParseError when the answer as a whole can't be read."""
-    items = json_object(text).get("instances")
-    if not isinstance(items, list):
-        raise ParseError("bad_json", 'no list under "instances"')
     found: list[Instance | ParseError] = []
-    for item in items:
+    for item in json_list(text, "instances", cut=cut):
         fields = [item.get(name) for name in Instance._fields] if isinstance(item, dict) else []
         if len(fields) == 2 and all(isinstance(field, str) for field in fields):
             found.append(Instance(*(_body(f"\n{field}") for field in fields)))
         else:
-            found.append(ParseError("bad_item", "no text as input and output", json.dumps(item)))
+            found.append(item if isinstance(item, ParseError) else _no_text(item))
     return found or [ParseError("no_instance", "an empty list")]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Literal
 
 from selfinstruct import parse
-from selfinstruct.coverage import Coverage, sparse
 from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
 from selfinstruct.growth import Dollars, Growth, Rate, Sampling
 from selfinstruct.growth import check as check_growth
@@ -15,12 +14,9 @@ from selfinstruct.heuristics import instruction_fault
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import (
     PER_TEXT,
-    READ_AGAIN,
-    SHORT,
     Estimate,
     Outlook,
-    Range,
-    Rows,
+    grown,
     longest_answer,
     most_tokens,
     tokens,
@@ -98,8 +94,6 @@ def _forecast(
     _enough(seeds.count.expected, examples)
     role = outlook.place.role("teacher")
     new = TOTAL - examples
-    # between two kept tasks lie fewer than `patience` calls that bring nothing; `window` are on their way at the end
-    calls = Range(math.ceil(n / new), math.ceil(n / (new * ACCEPTED)), n * patience - 1 + window)
     as_json = role.teacher.structured and fidelity == "fixed"
     frame = _frame(outlook.place, "json" if as_json else "blocks", examples, language)
     shown = sum(tokens(message.content) for message in frame) + examples * seeds.tokens
@@ -111,15 +105,18 @@ def _forecast(
         else most + examples * (seeds.longest * (6 if as_json else 1) + PER_TEXT)
     )
     limit = longest_answer(role, int((PAPER if fidelity == "paper" else FIXED)["max_tokens"]))  # type: ignore[call-overload]
-    written = new * TASK if limit is None else min(new * TASK, limit)
-    longest = None if limit is None else limit * READ_AGAIN
-    return Estimate(
-        Rows(Range.exactly(n), 73, longest, None if longest is None else n * longest),
-        calls=calls,
-        input_tokens=calls.times(shown * SHORT, shown, widest),
-        output_tokens=calls.times(written * SHORT, written, limit),
+    return grown(
+        n,
+        a_call=new,
+        accepted=ACCEPTED,
+        patience=patience,
+        window=window,
+        shown=shown,
+        widest=widest,
+        task=TASK,
+        limit=limit,
+        tokens_each=73,
         source=f"prompt measured; {ACCEPTED:.0%} of {new} tasks a call are kept, {TASK} tokens each (Alpaca's figures)",
-        assumes=f"one new task in {patience} calls (`patience`)",
     )
 
 
@@ -173,30 +170,28 @@ async def alpaca(
     raw = paper and teacher.raw
     as_json = teacher.structured and not paper
     params = (PAPER_RAW if raw else PAPER) if paper else FIXED
-    first = examples + 1
     growth = Growth(
         run,
         n,
-        a_call=TOTAL - examples,
+        a_turn=TOTAL - examples,
         patience=patience,
         min_accept_rate=min_accept_rate,
         max_cost_per_kept=max_cost_per_kept,
+        seeds=seeds,
+        sampling=sampling,
     )
-    coverage = Coverage([seed.instruction for seed in seeds])
 
     def questions() -> Iterator[tuple[int, list[Sample]]]:
         for draw in growth.draws():
-            rng = run.rng("examples", draw)
-            if sampling == "sparse":
-                yield draw, sparse(rng, seeds, coverage.near, examples)
-            else:
-                yield draw, rng.sample(seeds, examples)
+            yield draw, growth.shown(run.rng("examples", draw), examples)
 
     async def ask(question: tuple[int, list[Sample]]) -> tuple[list[Sample], Completion]:
         draw, shown = question
         prompt = run.render(
             "alpaca/json" if as_json else "alpaca/blocks",
-            examples=[Task(s.instruction, s.input, s.output) for s in shown],
+            examples=[
+                Task(_line(s.instruction) if paper else s.instruction, s.input, s.output) for s in shown
+            ],
             total=TOTAL,
             language=language,
         )
@@ -205,9 +200,10 @@ async def alpaca(
         )
         return shown, completion
 
+    blocks = partial(parse.blocks_paper if paper else parse.blocks, first=examples + 1)
     while growth.open:
         async for shown, completion in run.map(ask, questions(), window=window):
-            tasks = _tasks(completion, first, as_json=as_json, paper=paper)
+            tasks = parse.parts(completion, parse.tasks if as_json else blocks, paper=paper)
             fresh: list[Sample] = []
             for task in tasks:
                 run.made()
@@ -232,14 +228,12 @@ async def alpaca(
                     (similar,) = index.similar([sample.instruction], before=[size])
                     top = {each.text: each.score for each in similar.top}
                     sample = sample.note(most_similar_instructions=top, avg_similarity_score=similar.mean)
-                coverage.add(sample.instruction)
                 yield sample
             growth.answered(completion, made=len(tasks) - surplus, kept=len(taken))
     run.note(
         threshold=threshold,
         tokens="rouge" if paper else "words",
         fidelity=fidelity,
-        coverage=coverage.fact(),
         **growth.facts(),
     )
     if not growth.kept:
@@ -257,19 +251,9 @@ def _enough(seeds: int, examples: int) -> None:
         )
 
 
-def _tasks(completion: Completion, first: int, *, as_json: bool, paper: bool) -> list[Task | ParseError]:
-    cut = completion.finish_reason == "length"
-    if completion.finish_reason in ("filtered", "rejected") and not (paper and completion.text):
-        return [ParseError(completion.finish_reason, completion.refusal or "")]
-    if not completion.text.strip():
-        return [ParseError("truncated" if cut else "empty_completion")]
-    if not as_json:
-        read = parse.blocks_paper if paper else parse.blocks
-        return read(completion.text, first, cut=cut)
-    try:
-        return parse.tasks(completion.text)
-    except ParseError as error:
-        return [ParseError("truncated" if cut else error.reason, error.detail)]
+def _line(instruction: str) -> str:
+    """As the original shows an instruction: on one line, without a colon at its end."""
+    return " ".join(instruction.split()).rstrip(":")
 
 
 def _output_fault(task: Task) -> str | None:

@@ -14,7 +14,7 @@ from selfinstruct.sample import Message, Sample, question
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
-PRINCIPLES = ("helpfulness", "instruction_following", "truthfulness", "honesty")
+PRINCIPLES = ("helpfulness", "truthfulness", "honesty", "calibration")
 ANSWER = 60  # tokens of one, on average (assumption)
 
 
@@ -98,8 +98,8 @@ async def answers(
     UltraFeedback (Cui et al. 2023, section 2) rates 4 by different models. The answers are independent draws, of
     several roles in turn where `by` names several; each row says in its meta which model gave it (`answered_by`).
     With `principles`, as in UltraFeedback, each is written under a system message drawn from four (helpfulness,
-    instruction following, truthfulness, honesty); it is noted in the meta and is no part of the row, so that answers
-    to one prompt stay answers to one prompt.
+    truthfulness, honesty, calibration); it is noted in the meta and is no part of the row, so that answers to one
+    prompt stay answers to one prompt. The draws are even; the original's shares differ by the source of the prompts.
 
     An answer that is cut, refused by the provider or empty is dropped (truncated, filtered, rejected, empty_output),
     and so is one that says what another to the same prompt said (same_answer). Rows with the same prompt get
@@ -164,11 +164,10 @@ async def answers(
 
 def _under(run: Run, principle: str, prompt: tuple[Message, ...]) -> tuple[Message, ...]:
     """The conversation with the principle as its system message, after the one that it may have."""
-    asked = prompt[-1].content
-    *system, last = run.render("answers/principled", principle=principle, question=asked)
-    own = [message.content for message in prompt if message.role == "system"]
-    told = "\n\n".join([*own, *(message.content for message in system)])
-    talk = [message for message in prompt[:-1] if message.role != "system"]
-    if last.content == asked.strip():  # rendering strips, and spaces before code mean something
-        last = prompt[-1]
-    return Message("system", told), *talk, last
+    asked = prompt[-1].content if prompt and prompt[-1].role == "user" else ""
+    rendered = run.render("answers/principled", principle=principle, question=asked)
+    told = "\n\n".join(message.content for message in (*prompt, *rendered) if message.role == "system")
+    talk = [message for message in prompt if message.role != "system"]
+    if asked.strip() and rendered[-1].content != asked.strip():
+        talk[-1] = rendered[-1]  # else the row's own: rendering strips, and spaces before code mean something
+    return Message("system", told), *talk

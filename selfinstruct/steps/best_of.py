@@ -15,7 +15,7 @@ from selfinstruct.errors import ConfigError, ParseError
 from selfinstruct.outlook import PASS, PER_TEXT, READ_AGAIN, Estimate, Outlook, asked, dearest, longest_answer
 from selfinstruct.parse import usable, verdict
 from selfinstruct.run import Place, RoleName, Run
-from selfinstruct.sample import Message, Sample, digest
+from selfinstruct.sample import Message, Sample, digest, transcript
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 from selfinstruct.teachers.offline import check as recomputed
@@ -262,7 +262,7 @@ async def best_of(
             low="0",
             high=str(HIGHEST),
             fence=fence,
-            prompt="\n\n".join(f"{message.role}: {message.content}" for message in sample.prompt),
+            prompt=transcript(sample.prompt),
             response=drawn.text,
         )
         completion = await run.generate(prompt, by="judge", schema=SCORED, temperature=0.0, max_tokens=300)

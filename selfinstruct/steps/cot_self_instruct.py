@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from selfinstruct import growth as growing
 from selfinstruct import verify
 from selfinstruct.errors import DataError, ParseError, TeacherError
-from selfinstruct.growth import Dollars, Growth, Rate
+from selfinstruct.growth import Dollars, Growth, Rate, Sampling
 from selfinstruct.heuristics import instruction_fault
 from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import (
     PER_TEXT,
-    READ_AGAIN,
-    SHORT,
     Estimate,
     Outlook,
-    Range,
-    Rows,
+    grown,
     longest_answer,
     most_tokens,
     tokens,
@@ -80,21 +77,24 @@ def _forecast(
 ) -> Estimate:
     seeds = outlook.rows
     _enough(seeds.count.expected, examples)
-    calls = Range(n, math.ceil(n / ACCEPTED), n * patience - 1 + window)
     frame = _frame(outlook.place, kind, answers, language, examples)
     shown = sum(tokens(message.content) for message in frame) + examples * seeds.tokens
     most = sum(most_tokens(message.content) for message in frame)
     widest = None if seeds.longest is None else most + examples * (seeds.longest + PER_TEXT)
     limit = longest_answer(outlook.place.role("teacher"), max_tokens)
-    written = WRITTEN if limit is None else min(WRITTEN, limit)
-    longest = None if limit is None else limit * READ_AGAIN
-    return Estimate(
-        Rows(Range.exactly(n), TASK, longest, None if longest is None else n * longest, waiting=1.0),
-        calls=calls,
-        input_tokens=calls.times(shown * SHORT, shown, widest),
-        output_tokens=calls.times(written * SHORT, written, limit),
-        source=f"prompt measured; {ACCEPTED:.0%} of the tasks are kept, {written} tokens each (assumptions)",
-        assumes=f"one new task in {patience} calls (`patience`)",
+    return grown(
+        n,
+        a_call=1,
+        accepted=ACCEPTED,
+        patience=patience,
+        window=window,
+        shown=shown,
+        widest=widest,
+        task=WRITTEN,
+        limit=limit,
+        tokens_each=TASK,
+        waiting=1.0,
+        source=f"prompt measured; {ACCEPTED:.0%} of the tasks are kept, {WRITTEN} tokens each (assumptions)",
     )
 
 
@@ -110,6 +110,7 @@ async def cot_self_instruct(
     fidelity: Fidelity = "fixed",
     threshold: float = 0.7,
     language: str = "English",
+    sampling: Sampling = "uniform",
     temperature: float | None = 0.7,
     max_tokens: Count | None = 4096,
     patience: Count = 50,
@@ -135,6 +136,7 @@ async def cot_self_instruct(
         fidelity: fixed, or paper for the published method alone
         threshold: the highest ROUGE-L F to seed tasks and kept tasks
         language: the language that the tasks are asked for in
+        sampling: uniform, or sparse: seed tasks with few new tasks near them are shown more often
         temperature: sampling temperature; null leaves it to the provider
         max_tokens: the longest completion, reasoning included
         patience: stop when this many calls in a row bring nothing new
@@ -152,14 +154,20 @@ async def cot_self_instruct(
     growth = Growth(
         run,
         n,
-        a_call=1,
+        a_turn=1,
         patience=patience,
         min_accept_rate=min_accept_rate,
         max_cost_per_kept=max_cost_per_kept,
+        seeds=seeds,
+        sampling=sampling,
     )
 
-    async def ask(draw: int) -> tuple[list[Sample], Completion]:
-        shown = run.rng("examples", draw).sample(seeds, examples)
+    def questions() -> Iterator[tuple[int, list[Sample]]]:
+        for draw in growth.draws():
+            yield draw, growth.shown(run.rng("examples", draw), examples)
+
+    async def ask(question: tuple[int, list[Sample]]) -> tuple[list[Sample], Completion]:
+        draw, shown = question
         prompt = run.render(
             f"cot_self_instruct/{kind}",
             answers=answers,
@@ -169,40 +177,31 @@ async def cot_self_instruct(
         )
         return shown, await run.generate(prompt, draw=draw, temperature=temperature, max_tokens=max_tokens)
 
-    def taken(shown: list[Sample], completion: Completion) -> Sample | None:
-        """The new row, or None where it is dropped."""
+    def read(shown: list[Sample], completion: Completion) -> list[Sample]:
+        """The new row, or none where it is dropped."""
         try:
             task, answer = planned(usable(completion), verifiable=verifiable)
         except ParseError as error:
             text = error.text or completion.text
             run.drop(text, error.reason, detail=error.detail, request=completion.key)
-            return None
+            return []
         meta = {"recipe": "cot_self_instruct", **({"answer": answer} if verifiable else {})}
         sample = run.trace(Sample.of(task, meta=meta, parents=[seed.id for seed in shown]), completion)
-        if growth.full:
-            run.drop(sample, "surplus", rule="n", threshold=n)
-            return None
-        if paper:
-            return sample
-        fault = instruction_fault(task) or (_unreadable(answers, answer) if verifiable else None)
+        fault = None
+        if not paper:
+            fault = instruction_fault(task) or (_unreadable(answers, answer) if verifiable else None)
         if fault is not None:
             run.drop(sample, fault)
-            return None
-        match = index.add_if_new(task, sample.id)
-        if match is not None:
-            similar = {"similar_to": match.id, "similar": match.text}
-            run.drop(sample, "not_novel", rule="rouge_l", value=match.score, threshold=threshold, **similar)
-            return None
-        return sample
+            return []
+        return [sample]
 
     while growth.open:
-        async for shown, completion in run.map(ask, growth.draws(), window=window):
+        async for shown, completion in run.map(ask, questions(), window=window):
             run.made()
-            wanted = not growth.full
-            row = taken(shown, completion)
-            if row is not None:
+            taken, surplus = growth.offer(None if paper else index, read(shown, completion))
+            for row, _ in taken:
                 yield row
-            growth.answered(completion, made=int(wanted), kept=int(row is not None))
+            growth.answered(completion, made=1 - surplus, kept=len(taken))
     compared = {} if paper else {"threshold": threshold, "tokens": "words"}
     run.note(fidelity=fidelity, **compared, **growth.facts())
     if not growth.kept:

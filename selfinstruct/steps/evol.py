@@ -12,7 +12,7 @@ from selfinstruct.outlook import READ_AGAIN, Estimate, Outlook, Rows, asked, lon
 from selfinstruct.parse import usable
 from selfinstruct.parse.evol import PROMPT_WORDS, SCHEMA, Fault, answer_fault, change_fault, equal, meta_fault
 from selfinstruct.run import Place, Run
-from selfinstruct.sample import Message, Sample, digest
+from selfinstruct.sample import Message, Sample, digest, transcript
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -180,8 +180,9 @@ async def evol(
     In each generation every row gets one operator, all with equal chances: the teacher rewrites the row's last user
     turn by it, says whether the two prompts are equal, and answers the new one. An evolution that a rule eliminates is
     dropped, and its parent is tried again in the next generation. Out come the rows that came and the evolutions of
-    all generations; in `meta` stand operator, generation and root (the id of the row that came), in `parents` the row
-    that an evolution was made from. Of a conversation, what came before the last user turn stays as it is.
+    all generations; in `meta` stand operator, generation (0 for a row that came) and root (the id of the row that
+    came), in `parents` the row that an evolution was made from. Of a conversation, what came before the last user turn
+    stays as it is.
 
     Eliminated are evolutions that are equal to their parent (equal), that copy words of the rewriting prompt
     (meta_words), and those whose answer is a short "sorry" (sorry) or nothing but stop words (stop_words). A verdict
@@ -209,7 +210,8 @@ async def evol(
     roots: list[Sample] = []
     asking_nothing = 0
     async for sample in samples:
-        if sample.prompt and sample.prompt[-1].role == "user":
+        if sample.prompt and sample.prompt[-1].role == "user" and sample.prompt[-1].content.strip():
+            sample = sample.note(root=sample.id, generation=0)
             roots.append(sample)
             pool.add(sample.prompt[-1].content, sample.id)
         else:
@@ -236,7 +238,7 @@ async def evol(
                 operator=operator,
                 format=form,
                 fence=fence,
-                conversation="\n\n".join(f"{m.role}: {m.content}" for m in parent.prompt[:-1]),
+                conversation=transcript(parent.prompt[:-1]),
                 prompt=parent.prompt[-1].content,
             )
             tried[operator] += 1
@@ -319,7 +321,8 @@ async def evol(
     by_operator = ", ".join(f"{each} {kept[each]:,} of {tried[each]:,}" for each in sorted(tried))
     run.note(headline=f"{kept.total():,} of {tried.total():,} evolutions kept: {by_operator}")
     if asking_nothing:
-        run.note(warning=f"{asking_nothing} rows have no last user turn that could be evolved")
+        many = "1 row has" if asking_nothing == 1 else f"{asking_nothing} rows have"
+        run.note(warning=f"{many} no last user turn that could be evolved")
     if tried and not kept:
         run.note(warning=f"not one of {tried.total():,} evolutions was kept")
 
@@ -358,13 +361,4 @@ def _resembles(pool: NoveltyIndex, text: str, threshold: float) -> Fault | None:
     match = pool.match(text)
     if match is None:
         return None
-    return Fault(
-        "not_novel",
-        {
-            "rule": "rouge_l",
-            "value": match.score,
-            "threshold": threshold,
-            "similar_to": match.id,
-            "similar": match.text,
-        },
-    )
+    return Fault("not_novel", match.detail(threshold))

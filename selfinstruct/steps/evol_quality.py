@@ -12,7 +12,7 @@ from selfinstruct.outlook import READ_AGAIN, Estimate, Outlook, Rows, asked, lon
 from selfinstruct.parse import usable
 from selfinstruct.parse.evol import RESPONSE_WORDS, Fault, answer_fault, change_fault, meta_fault
 from selfinstruct.run import Place, Run
-from selfinstruct.sample import Message, Sample, digest
+from selfinstruct.sample import Message, Sample, digest, transcript
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -94,8 +94,8 @@ async def evol_quality(
     it. A failed attempt is dropped, and its parent is tried again in the next generation; a response that was improved
     ends here (superseded). `keep: all` gives every variant of a response as a row, for ranking them: rows with the
     same root in `meta` belong together, generation tells their order. `keep: pair` gives one row for each response
-    that was improved, the last variant as the answer and the response that came as `rejected`; a response that was
-    not ends here (no_pair).
+    that was improved, the last variant as the answer and the response that came as `rejected`; one that was not, or
+    that ended as it began, ends here (no_pair).
 
     Eliminated are responses that copy words of the rewriting prompt (meta_words); `fidelity: paper` looks at nothing
     else. `fixed` also eliminates what is unchanged, refuses (refusal, boilerplate), grew by too many words (growth),
@@ -138,7 +138,7 @@ async def evol_quality(
                 "evol/quality",
                 operator=operator,
                 fence=fence,
-                prompt=_conversation(parent),
+                prompt=transcript(parent.prompt),
                 response=parent.output,
             )
             key = digest([message.content for message in prompt])
@@ -178,8 +178,10 @@ async def evol_quality(
         for root, last in zip(roots, now, strict=True):
             if keep == "last":
                 yield last
-            elif last is root:
-                run.drop(root, "no_pair")
+            elif (
+                last.output.strip() == root.output.strip()
+            ):  # nothing improved it, or the last step led back to it
+                run.drop(last, "no_pair")
             else:
                 yield last.replace(rejected=root.output)
     run.note(fidelity=fidelity, operators={each: [kept[each], tried[each]] for each in sorted(tried)})
@@ -189,14 +191,10 @@ async def evol_quality(
         run.note(warning=f"not one of {tried.total():,} attempts improved a response")
 
 
-def _conversation(sample: Sample) -> str:
-    return "\n\n".join(f"{message.role}: {message.content}" for message in sample.prompt)
-
-
 def _fault(turn: _Turn, text: str, fidelity: Fidelity, max_growth: int) -> Fault | None:
     old = turn.parent.output
     known = RESPONSE_WORDS if fidelity == "paper" else (*RESPONSE_WORDS, turn.fence)
-    fault = meta_fault(text, f"{_conversation(turn.parent)}\n{old}", fidelity, known)
+    fault = meta_fault(text, f"{transcript(turn.parent.prompt)}\n{old}", fidelity, known)
     if fault is None and fidelity == "fixed":
         fault = change_fault(text, old, most=max_growth) or answer_fault(text, fidelity)
     return fault

@@ -33,6 +33,7 @@ SCHEMA = {
 }
 PAIR = 90  # tokens of one as it is written, its quote included (assumption)
 ROW = 60  # tokens of question and answer (assumption)
+TITLE = 200  # characters of a title that are shown
 SHORTEST = 3  # words of a quote: fewer stand in any text
 
 
@@ -104,9 +105,6 @@ def _titled(tokens: Range, rows: Range) -> Range:
         None if tokens.ceiling is None or rows.ceiling is None else tokens.ceiling + rows.ceiling * 4 * TITLE
     )
     return replace(tokens, ceiling=most)
-
-
-TITLE = 200  # characters of a title that are shown
 
 
 @step(check=_check, forecast=_forecast)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from selfinstruct.errors import DataError, ParseError
 from selfinstruct.outlook import PASS, PER_TEXT, READ_AGAIN, Estimate, Outlook, asked, longest_answer
+from selfinstruct.parse import parts
 from selfinstruct.parse.self_instruct import (
     Instance,
     examples,
@@ -225,16 +226,7 @@ def _kind(sample: Sample) -> bool:
 
 
 def _read(completion: Completion, kind: bool, *, as_json: bool, paper: bool) -> list[Instance | ParseError]:
-    cut = completion.finish_reason == "length"
-    if completion.finish_reason in ("filtered", "rejected") and not (paper and completion.text):
-        return [ParseError(completion.finish_reason, completion.refusal or "")]
-    if not completion.text.strip():
-        return [ParseError("truncated" if cut else "empty_completion")]
     if as_json:
-        try:
-            return examples(completion.text)
-        except ParseError as error:
-            return [ParseError("truncated" if cut else error.reason, error.detail)]
-    if paper:
-        return (labelled_paper if kind else worked_paper)(completion.text, cut=cut)
-    return (labelled if kind else worked)(completion.text, cut=cut)
+        return parts(completion, examples)
+    by_kind = {True: labelled_paper, False: worked_paper} if paper else {True: labelled, False: worked}
+    return parts(completion, by_kind[kind], paper=paper)

@@ -11,7 +11,7 @@ from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
 from selfinstruct.outlook import PASS, Estimate, Outlook, asked
 from selfinstruct.parse import usable, verdict
 from selfinstruct.run import Place, RoleName, Run
-from selfinstruct.sample import Message, Sample
+from selfinstruct.sample import Message, Sample, transcript
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -115,7 +115,7 @@ async def judge(
             low=f"{low:g}",
             high=f"{high:g}",
             fence=fence,
-            prompt="\n\n".join(f"{message.role}: {message.content}" for message in sample.prompt),
+            prompt=transcript(sample.prompt),
             response=sample.output,
         )
         return sample, await run.generate(

@@ -81,15 +81,8 @@ async def novelty(
             if match is None:
                 yield sample
                 continue
-            run.drop(
-                sample,
-                "in_reference" if match.id in references else "not_novel",
-                rule="rouge_l",
-                value=match.score,
-                threshold=threshold,
-                similar_to=match.id,
-                similar=match.text,
-            )
+            reason = "in_reference" if match.id in references else "not_novel"
+            run.drop(sample, reason, **match.detail(threshold))
         if report is not None:
             texts += compared
             ids += [row.id for row in block]

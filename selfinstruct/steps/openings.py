@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from selfinstruct.errors import DataError, ParseError, TeacherError
+from selfinstruct.growth import Dollars, Growth, Rate
+from selfinstruct.growth import check as check_growth
 from selfinstruct.outlook import (
     PASS,
     READ_AGAIN,
@@ -103,8 +105,17 @@ def _frames(place: Place, sector: Sector, n: int, language: str) -> list[tuple[M
     return [place.prompts.render("ultrachat/tasks", n=TASKS, text="", **slots)]
 
 
-def _check(place: Place, *, n: int, sector: Sector, by: RoleName, language: str, **_: Any) -> None:
-    place.role(by)
+def _check(
+    place: Place,
+    *,
+    n: int,
+    sector: Sector,
+    by: RoleName,
+    language: str,
+    max_cost_per_kept: float | None,
+    **_: Any,
+) -> None:
+    check_growth(place, max_cost_per_kept, by)
     _frames(place, sector, n, language)
 
 
@@ -179,7 +190,6 @@ def _forecast(
         ),
         role=by,
         source=f"prompts measured; {FOUND:.0%} of the items asked for are kept, {ITEM} tokens each (assumptions)",
-        chain=1 + after,
         assumes=f"one new opening in {patience} turns (`patience`)",
     )
 
@@ -219,6 +229,8 @@ async def openings(
     temperature: float | None = 1.0,
     max_tokens: Count | None = 2048,
     patience: Count = 20,
+    min_accept_rate: Rate | None = None,
+    max_cost_per_kept: Dollars | None = None,
     window: Count = 16,
 ) -> Samples:
     """Write `n` first messages of conversations, as UltraChat does in its three sectors; they wait for an answer.
@@ -241,6 +253,8 @@ async def openings(
         temperature: sampling temperature; null leaves it to the provider
         max_tokens: the longest list
         patience: stop when this many turns in a row bring nothing new
+        min_accept_rate: stop when over 50 turns less than this share of the openings written is kept
+        max_cost_per_kept: stop when over 50 turns a kept opening costs more dollars than this
         window: turns worked on at a time
     """
     came = [sample async for sample in samples]
@@ -255,7 +269,16 @@ async def openings(
         for sample in came:
             yield sample
     topics, questions = _sizes(n)
-    kept = asked = answered = barren = 0
+    growth = Growth(
+        run,
+        n,
+        a_turn={"world": topics * questions, "creation": QUESTIONS, "materials": TASKS}[sector],
+        patience=patience,
+        min_accept_rate=min_accept_rate,
+        max_cost_per_kept=max_cost_per_kept,
+        tasks="openings",
+        turns="turns",
+    )
 
     async def listed(
         name: str, draw: int, most: int, **slots: Any
@@ -319,23 +342,16 @@ async def openings(
         return parts
 
     def turns() -> Iterator[int]:
-        """The next turns, until those in flight can be expected to bring enough."""
-        nonlocal asked
-        usual = {"world": topics * questions, "creation": QUESTIONS, "materials": TASKS}[sector]
-        while barren < patience and (sector != "materials" or asked < len(texts)):
-            expected = (kept + usual) / (answered + 1)  # rows a turn; the first is assumed to be full
-            if kept + (asked - answered) * expected >= n:
+        for turn in growth.draws():
+            if sector == "materials" and turn >= len(texts):
+                growth.end("there are no more texts")
                 return
-            asked += 1
-            yield asked - 1
+            yield turn
 
     work = {"world": world, "creation": creation, "materials": materials}[sector]
-    before = -1
-    while kept < n and barren < patience and asked > before:
-        before = asked
+    while growth.open:
         async for parts in run.map(work, turns(), window=window):
-            answered += 1
-            had = kept
+            kept = surplus = 0
             for part in parts:
                 run.made()
                 if isinstance(part.text, ParseError):
@@ -348,23 +364,18 @@ async def openings(
                 form = normal_form(part.text)
                 if form in seen:
                     run.drop(row, "duplicate")
-                elif kept >= n:
+                elif growth.kept + kept >= n:
                     run.drop(row, "surplus", rule="n", threshold=n)
+                    surplus += 1
                 else:
                     seen.add(form)
                     kept += 1
                     yield row
-            barren = 0 if kept > had else barren + 1
-            run.progress(kept, n)
-    if not kept:
+            asked = {each.key: each for part in parts for each in part.completions}
+            growth.answered(*asked.values(), made=len(parts) - surplus, kept=kept)
+    run.note(**growth.facts())
+    if not growth.kept:
         raise TeacherError(
-            f"{answered} turns of {run.teacher(by).model} brought not one opening",
+            f"{growth.calls} completions of {run.teacher(by).model} brought not one opening",
             "`selfinstruct show` counts the reasons, `selfinstruct look` shows a completion",
         )
-    if kept < n:
-        why = (
-            "there are no more texts"
-            if asked == len(texts)
-            else f"{patience} turns in a row brought nothing new"
-        )
-        run.note(warning=f"stopped at {kept} of {n} openings: {why}")

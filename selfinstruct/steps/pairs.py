@@ -49,7 +49,8 @@ def _forecast(
     came = rows.count
     most = came.ceiling
     if against == "all":
-        most = None if most is None or dropped or parents else most * (most - 1) // 2
+        # rows that came as pairs pass
+        most = None if most is None or dropped or parents else max(most, most * (most - 1) // 2)
     return Estimate(
         replace(
             rows,
@@ -118,7 +119,7 @@ async def pairs(
     The row of a pair is the chosen one with the other as `rejected`; its meta holds the difference in score. A row
     that is in a pair as the rejected one ends here (paired), as does one in none: alone (no other answer to its
     prompt), same_answer, tied (no difference, or less than `margin`), below_min (better than others, and below
-    `at_least`), unscored, or unpaired. A row that came as a pair passes.
+    `at_least`), unscored, or unpaired (not taken, or nothing loses to it). A row that came as a pair passes.
 
     Judges like long answers. The note says in how many pairs the chosen one is longer (in characters), how many times
     as long it is in the median, and how length and score correlate within a prompt. With `longer_at_most` pairs are
@@ -171,10 +172,10 @@ async def pairs(
                 reason = "paired"
             elif len(answers) == 1:
                 reason = "alone"
-            elif not found:
+            elif by is not None and not found:
                 reason = "tied"
             else:
-                reason = "unpaired" if good else "below_min"
+                reason = "below_min" if found and not good else "unpaired"
             run.drop(answer.row, reason, rule=by, value=answer.score(by))
     balance = _balance(made, longer_at_most)
     kept = []

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from selfinstruct import formats
@@ -25,7 +26,7 @@ from selfinstruct.outlook import (
     most_tokens,
     tokens,
 )
-from selfinstruct.parse import usable
+from selfinstruct.parse import parts, usable
 from selfinstruct.parse.persona import instructions as read_instructions
 from selfinstruct.parse.persona import persona as read_persona
 from selfinstruct.run import Place, RoleName, Run
@@ -43,7 +44,7 @@ def _schema(k: int) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            "instructions": {"type": "array", "items": {"type": "string"}, "minItems": k, "maxItems": k}
+            "instructions": {"type": "array", "items": {"type": "string"}}  # not every provider counts items
         },
         "required": ["instructions"],
         "additionalProperties": False,
@@ -73,6 +74,10 @@ def _grid(axes: Mapping[str, Sequence[str]]) -> list[Cell]:
     if not axes:
         return []
     return [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+
+
+def _distinct(cells: Iterable[Cell]) -> list[Cell]:
+    return list({digest(dict(cell)): cell for cell in cells}.values())
 
 
 def _listed(place: Place, cells: str | None) -> list[Cell]:
@@ -143,16 +148,19 @@ def _forecast(
     axes = _axes(domains, tasks, difficulties, personas)
     rest = len(_grid({name: values for name, values in axes.items() if name != "persona"})) or 1
     known = len(axes.get("persona", ()))
-    listed = len(_listed(place, cells))
-    bare = len(_grid(axes))
+    listed = _listed(place, cells)
+    every = _distinct((*listed, *_grid(axes)))
 
     def calls_of(rows: int) -> int:
-        return draws * (listed + (rest * (known + rows) if rows else bare))
+        return draws * (len(listed) + rest * (known + rows) if rows else len(every))
 
+    # all rows may bring one persona, which the lists have, too
+    fewest = max(len(_distinct(listed)), rest) if came.low and not known else len(every)
     calls = Range(
-        calls_of(came.low), calls_of(came.expected), None if came.ceiling is None else calls_of(came.ceiling)
+        draws * fewest,
+        calls_of(came.expected),
+        None if came.ceiling is None else calls_of(came.ceiling),
     )
-    every = _listed(place, cells) + _grid(axes)
     widest = {name: max((cell.get(name, "") for cell in every), key=len, default="") for name in AXES}
     frame = _frame(place, widest, k, language)
     schema = most_tokens(str(_schema(k)))
@@ -202,7 +210,8 @@ async def persona(
 
     The grid is every combination of the values (personas as in Persona Hub, Ge et al. 2024). Each cell is asked for
     `draws` times, and each call brings up to `k` instructions that wait for their answers, with the cell's attributes
-    in their meta. Rows that come in give their persona to the grid (see `personas`) and end here (persona_source).
+    in their meta. Rows that come in give their persona to the grid (see `personas`) and end here (persona_source, or
+    no_persona).
     An instruction is dropped when its ROUGE-L to one kept before it is above the threshold (not_novel), or when it
     speaks of the grid (meta_words). What each cell brought is in the facts of the step; cells that brought nothing
     are warned about.
@@ -222,17 +231,22 @@ async def persona(
         window: calls worked on at a time
     """
     parents: dict[str, list[str]] = {}
+    without = 0
     async for sample in samples:
         told = sample.meta.get("persona")
         if not isinstance(told, str) or not told.strip():
-            raise DataError(
-                f"a row carries no persona: {sample.instruction[:60]!r}",
-                "put a `personas` step before `persona`",
-            )
+            run.drop(sample, "no_persona")
+            without += 1
+            continue
         parents.setdefault(told, []).append(sample.id)
         run.drop(sample, "persona_source")
+    if without and not parents:
+        raise DataError(
+            f"none of the {without:,} rows carries a persona",
+            "put a `personas` step before `persona`",
+        )
     axes = _axes(domains, tasks, difficulties, (*personas, *parents))
-    grid = list({digest(dict(cell)): cell for cell in (*_listed(run.place, cells), *_grid(axes))}.values())
+    grid = _distinct((*_listed(run.place, cells), *_grid(axes)))
     if not grid:
         raise DataError(
             "the grid has no cell", "set domains, tasks, difficulties, personas or cells, or read personas"
@@ -251,7 +265,7 @@ async def persona(
     kept: Counter[str] = Counter({_name(cell): 0 for cell in grid})
     items = [(cell, draw) for cell in grid for draw in range(draws)]
     async for cell, completion in run.map(ask, items, window=run.window(window, "teacher")):
-        for found in _read(completion, k):
+        for found in parts(completion, partial(read_instructions, k=k)):
             run.made()
             if isinstance(found, ParseError):
                 text = found.text or completion.text
@@ -267,15 +281,7 @@ async def persona(
             )
             match = index.add_if_new(found, sample.id)
             if match is not None:
-                run.drop(
-                    sample,
-                    "not_novel",
-                    rule="rouge_l",
-                    value=match.score,
-                    threshold=threshold,
-                    similar_to=match.id,
-                    similar=match.text,
-                )
+                run.drop(sample, "not_novel", **match.detail(threshold))
                 continue
             kept[_name(cell)] += 1
             yield sample
@@ -293,13 +299,6 @@ async def persona(
 
 def _name(cell: Cell) -> str:
     return " / ".join(cell.values())
-
-
-def _read(completion: Completion, k: int) -> list[str | ParseError]:
-    try:
-        return read_instructions(usable(completion), k)
-    except ParseError as fault:
-        return [fault]
 
 
 def _behind(place: Place) -> tuple[Message, ...]:

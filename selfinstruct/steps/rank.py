@@ -11,7 +11,7 @@ from selfinstruct.outlook import PASS, Estimate, Outlook, asked
 from selfinstruct.parse import usable
 from selfinstruct.parse.judgments import Rating, ratings
 from selfinstruct.run import Place, RoleName, Run
-from selfinstruct.sample import Message, Sample, digest, rivals
+from selfinstruct.sample import Message, Sample, digest, rivals, transcript
 from selfinstruct.step import Count, Samples, step
 from selfinstruct.teachers import Completion
 
@@ -165,4 +165,4 @@ def _text(row: Sample, of: Of) -> str:
         return row.output
     if len(row.prompt) == 1:
         return row.prompt[0].content
-    return "\n\n".join(f"{message.role}: {message.content}" for message in row.prompt)
+    return transcript(row.prompt)

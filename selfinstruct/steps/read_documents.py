@@ -10,7 +10,7 @@ from selfinstruct.formats import documents
 from selfinstruct.formats.files import Fault
 from selfinstruct.outlook import Estimate, Outlook, Range, Rows, most_tokens, tokens
 from selfinstruct.run import Place, Run
-from selfinstruct.sample import Sample, digest
+from selfinstruct.sample import Message, Sample, digest
 from selfinstruct.step import Count, Samples, step
 
 
@@ -66,7 +66,7 @@ async def read_documents(
         path: the folder or file; relative to the working directory, else to the pipeline file
         limit: read at most so many documents
         license: the licence that the documents are under, such as cc-by-4.0; it goes into the dataset card
-        source: what the rows are marked with as their source; the folder's or file's name by default
+        source: what the rows are marked with as their source; the folder's or file's name unless the rows name one
         on_error: skip a document that can't be used (not_a_document, empty, malformed), or stop there
     """
     async for sample in samples:
@@ -82,15 +82,13 @@ async def read_documents(
             run.drop(each.text, each.reason, file=each.path.name, place=each.place, why=each.message)
             continue
         run.made()
-        sample = Sample.of(
-            each.text,
-            meta={
-                **each.meta,
-                "source": source or place.name,
-                "document": each.name,
-                "title": each.title,
-            },
-        )
+        meta = {
+            **each.meta,
+            "source": source or each.meta.get("source") or place.name,
+            "document": each.name,
+            "title": each.title,
+        }
+        sample = Sample((Message("user", each.text),), meta=meta)
         if sample.id in seen:
             run.drop(sample, "duplicate", same_as=seen[sample.id])
             continue

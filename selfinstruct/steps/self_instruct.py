@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from selfinstruct.coverage import Coverage, sparse
 from selfinstruct.errors import ConfigError, DataError, ParseError, TeacherError
 from selfinstruct.growth import Dollars, Growth, Rate, Sampling
 from selfinstruct.growth import check as check_growth
@@ -17,15 +16,14 @@ from selfinstruct.novelty import NoveltyIndex
 from selfinstruct.outlook import (
     PER_TEXT,
     READ_AGAIN,
-    SHORT,
     Estimate,
     Outlook,
-    Range,
-    Rows,
+    grown,
     longest_answer,
     most_tokens,
     tokens,
 )
+from selfinstruct.parse import parts
 from selfinstruct.parse.self_instruct import listed, numbered, numbered_paper
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Message, Sample, canonical
@@ -103,8 +101,6 @@ def _forecast(
     _enough(seeds.count.expected, examples, "")
     role = outlook.place.role("teacher")
     new = TOTAL - examples
-    # between two kept instructions lie fewer than `patience` calls that bring nothing; `window` are on their way
-    calls = Range(math.ceil(n / new), math.ceil(n / (new * ACCEPTED)), n * patience - 1 + window)
     as_json = role.teacher.structured and fidelity == "fixed"
     frame = _frame(
         outlook.place, as_json=as_json, classification=classification_only, examples=[""] * examples
@@ -118,15 +114,20 @@ def _forecast(
         lines = (examples - machine) * seeds.longest + machine * max(seeds.longest, longest)
         # in JSON a byte may be written as \\u0000
         widest = most + lines * (6 if as_json else 1) + examples * PER_TEXT
-    written = new * INSTRUCTION if limit is None else min(new * INSTRUCTION, limit)
-    return Estimate(
-        Rows(Range.exactly(n), INSTRUCTION, longest, None if longest is None else n * longest, waiting=1.0),
-        calls=calls,
-        input_tokens=calls.times(shown * SHORT, shown, widest),
-        output_tokens=calls.times(written * SHORT, written, limit),
+    return grown(
+        n,
+        a_call=new,
+        accepted=ACCEPTED,
+        patience=patience,
+        window=window,
+        shown=shown,
+        widest=widest,
+        task=INSTRUCTION,
+        limit=limit,
+        tokens_each=INSTRUCTION,
+        waiting=1.0,
         source=f"prompt measured; {ACCEPTED:.0%} of {new} instructions a call are kept, {INSTRUCTION} tokens each"
         " (recorded runs)",
-        assumes=f"one new instruction in {patience} calls (`patience`)",
     )
 
 
@@ -191,36 +192,37 @@ async def self_instruct(
     growth = Growth(
         run,
         n,
-        a_call=TOTAL - examples,
+        a_turn=TOTAL - examples,
         patience=patience,
         min_accept_rate=min_accept_rate,
         max_cost_per_kept=max_cost_per_kept,
+        seeds=seeds,
+        sampling=sampling,
     )
-    coverage = Coverage([seed.instruction for seed in seeds])
 
     def questions() -> Iterator[tuple[int, list[Sample]]]:
         for draw in growth.draws():
             rng = run.rng("examples", draw)
             shown = rng.sample(pool, min(machine, len(pool)))
-            left = examples - len(shown)
-            if sampling == "sparse":
-                shown += sparse(rng, seeds, coverage.near, left)
-            else:
-                shown += rng.sample(seeds, left)
+            shown += growth.shown(rng, examples - len(shown))
             rng.shuffle(shown)
             yield draw, shown
 
     async def ask(question: tuple[int, list[Sample]]) -> tuple[list[Sample], Completion]:
         draw, shown = question
-        texts = [" ".join(sample.instruction.split()).rstrip(":") for sample in shown]
+        texts = [sample.instruction.strip() for sample in shown]
+        if not as_json:  # one line each, as in the original
+            texts = [" ".join(text.split()).rstrip(":") for text in texts]
         prompt = _frame(run.place, as_json=as_json, classification=classification_only, examples=texts)
         params = PAPER if paper else FIXED
         schema = SCHEMA if as_json else None
         return shown, await run.generate(prompt, draw=draw, raw=raw, schema=schema, **params)
 
+    read: Callable[..., list[str | ParseError]]
+    read = listed if as_json else numbered_paper if paper else partial(numbered, first=examples + 1)
     while growth.open:
         async for shown, completion in run.map(ask, questions(), window=window):
-            texts = _instructions(completion, examples + 1, as_json=as_json, paper=paper)
+            texts = parts(completion, read, paper=paper)
             fresh: list[Sample] = []
             for text in texts:
                 run.made()
@@ -247,14 +249,12 @@ async def self_instruct(
                     top = {each.text: each.score for each in similar.top}
                     sample = sample.note(most_similar=top, avg_similarity_score=similar.mean)
                 pool.append(sample)
-                coverage.add(sample.instruction)
                 yield sample
             growth.answered(completion, made=len(texts) - surplus, kept=len(taken))
     run.note(
         threshold=threshold,
         tokens="rouge" if paper else "words",
         fidelity=fidelity,
-        coverage=coverage.fact(),
         **growth.facts(),
     )
     if not pool:
@@ -270,21 +270,3 @@ def _enough(seeds: int, examples: int, kind: str) -> None:
             f"{seeds} {kind}seed task{'s' * (seeds != 1)} came in, and the first prompts show {examples}",
             "read more seed tasks, or lower `examples`",
         )
-
-
-def _instructions(
-    completion: Completion, first: int, *, as_json: bool, paper: bool
-) -> list[str | ParseError]:
-    cut = completion.finish_reason == "length"
-    if completion.finish_reason in ("filtered", "rejected") and not (paper and completion.text):
-        return [ParseError(completion.finish_reason, completion.refusal or "")]
-    if not completion.text.strip():
-        return [ParseError("truncated" if cut else "empty_completion")]
-    if not as_json:
-        return (
-            numbered_paper(completion.text, cut=cut) if paper else numbered(completion.text, first, cut=cut)
-        )
-    try:
-        return listed(completion.text)
-    except ParseError as error:
-        return [ParseError("truncated" if cut else error.reason, error.detail)]

@@ -2,7 +2,7 @@
 
 Read are integers, decimals, fractions, mixed numbers, powers of ten, percentages, currencies and units, with the
 separators of English, Indian, French, German and Swiss writing, in ASCII, full-width or Arabic digits, and in LaTeX.
-What could be read in two ways is not read: a range, a time, "3 hours and 20 minutes".
+What could be read in two ways is not read: a range, a time, "3 hours and 20 minutes". Nor are roots and multiples of π.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ _LATEX = (
     (re.compile(r"\\(?:left|right|quad|displaystyle)\b|\\[()\[\]!;:, ]|[*_`~\"“”«»]{1,3}"), " "),
     (re.compile(r"\\?\$|\\(?=%)"), ""),
 )
+_MIXED = re.compile("(?<=[0-9])(?=[¼-¾⅐-⅞])")
+_ROOTS = re.compile(r"[√π]|\\(?:sqrt|pi)\b")  # what stands beside one is not the number
 _NAMED = re.compile(r"[^\W\d_][\^-]?\{?\d{1,9}")  # m^2, cm2, COVID-19
 _SENTENCE = re.compile(r"[.!?](?=\s|$)|[。！？]")
 _BRACKETED = re.compile(r"\([^()]{0,200}\)|\[[^\[\]]{0,200}\]")
@@ -92,6 +94,8 @@ def _only(said: str) -> Number | None:
     text = _plain(said)
     text = text.rpartition("=")[2] if "=" in text else text
     text = _SENTENCE.split(text.strip(), maxsplit=1)[0] or text
+    if _ROOTS.search(text):
+        raise ParseError("no_answer", said[:80])
     outside = _BRACKETED.sub(" ", text)
     text = outside if _NUMBER.search(outside) else text
     found = {_value(match) for match in _NUMBER.finditer(text)}
@@ -106,6 +110,7 @@ def _only(said: str) -> Number | None:
 def _plain(text: str) -> str:
     """Without LaTeX and markdown; digits of any script as ASCII, spaces of any width as one kind."""
     text = _RAISED.sub(lambda raised: "^" + raised[0].translate(_SUPERSCRIPTS), text)
+    text = _MIXED.sub(" ", text)  # else 3½ would become 31/2
     text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
     text = "".join(str(unicodedata.digit(sign, sign)) if sign.isdecimal() else sign for sign in text)
     for pattern, put in _LATEX:

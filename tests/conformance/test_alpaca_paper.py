@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 
 def rendered(rows: list[Row]) -> str:
-    """What GPT-3 wrote behind "4. Instruction:", from the rows that were parsed out of it (SPECS 4.2)."""
+    """What GPT-3 wrote behind "4. Instruction:", from the rows that were parsed out of it."""
     text = ""
     for number, row in enumerate(rows, 4):
         text += f"\n###\n{number}. Instruction:" if text else ""

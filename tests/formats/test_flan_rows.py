@@ -89,9 +89,15 @@ def test_a_row_of_flan(tmp_path: Path, source: str, collection: str) -> None:
         "_template_type": "zs_opt",
     }
     (found,) = samples(lines(tmp_path, row))
-    assert found.meta == {"collection": collection, "task": "whys", "template": "zs_opt", "choices": True}
+    known = {"task": "whys", "template": "zs_opt", "choices": True, "_template_idx": 3}
+    assert found.meta == {"collection": collection, **known}
     (found,) = samples(lines(tmp_path, {**row, "_template_type": "zs_noopt", "_task_source": "?"}), "p3")
-    assert found.meta == {"task": "whys", "template": "zs_noopt"}
+    assert found.meta == {"task": "whys", "template": "zs_noopt", "_template_idx": 3, "_task_source": "?"}
+
+
+def test_no_other_column_of_a_rendered_row_is_lost(tmp_path: Path) -> None:
+    row = {"inputs": "Why?", "targets": "So.", "input": "a", "_num_shots": 2}
+    assert samples(lines(tmp_path, row))[0].meta == {"input": "a", "_num_shots": 2}
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,17 @@ def test_what_a_row_says_is_never_a_template(text: str) -> None:
     assert render("{{a}} ||| {{a}}", {"a": text})[:2] == (text.strip(), text.strip())
 
 
+@pytest.mark.parametrize("filter", ["choice", "random"])
+def test_what_a_template_draws_comes_from_the_rng(filter: str) -> None:
+    jinja = f"{{{{ range(1000) | {filter} }}}} ||| b"
+    drawn = [render(jinja, {}, seed=seed).input for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_filler_text_would_differ_each_time() -> None:
+    assert reason("{{ lipsum() }} ||| b", {}) == "undefined_column"
+
+
 # what has no rendering
 
 

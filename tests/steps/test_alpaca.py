@@ -100,6 +100,27 @@ def drops(outcome: Outcome) -> dict[str, int]:
     return {reason: count for reason, count in outcome.funnel.steps[1].drops.items() if reason != "seed_task"}
 
 
+def test_paper_shows_an_instruction_on_one_line_and_without_its_colon(tmp_path: Path, play: Play) -> None:
+    """encode_prompt of the original; an input keeps its lines."""
+    seeds = [("Sort\n these  words:", "a\nb:", "b:"), *SEEDS[:2]]
+    for fidelity, line in (("paper", "Sort these words\n"), ("fixed", "Sort\n these  words:\n")):
+        teacher = Scripted(lambda draw: as_blocks(fresh(draw)), model=fidelity)
+        grown(tmp_path, play(teacher), name=fidelity, seeds=seeds, n=1, fidelity=fidelity)
+        request = teacher.asked[0]
+        prompt = request.text or request.messages[-1].content
+        assert f". Instruction: {line}" in prompt
+        assert ". Input:\na\nb:\n" in prompt
+
+
+def test_of_a_cut_answer_in_json_the_tasks_before_the_cut_are_kept(tmp_path: Path, play: Play) -> None:
+    text = as_json(fresh(0))
+    cut = Completion(text[: text.rindex("Explain") + 3], "length")
+    teacher = Scripted(lambda draw: cut if draw == 0 else as_json(fresh(draw)), structured=True)
+    outcome = grown(tmp_path, play(teacher), n=16, window=1)
+    assert texts(outcome.samples) == fresh(0)[:16]
+    assert drops(outcome) == {"truncated": 1}
+
+
 def test_exactly_n_are_kept_and_what_is_left_over_is_counted(tmp_path: Path, play: Play) -> None:
     teacher = Scripted(lambda draw: as_blocks(fresh(draw)))
     outcome = grown(tmp_path, play(teacher), n=20)
@@ -355,7 +376,7 @@ def test_what_is_wrong_with_a_json_answer_is_counted(tmp_path: Path, play: Play)
         ]
         return Completion(*texts[draw])
 
-    outcome = grown(tmp_path, play(Scripted(write, structured=True)), n=11, window=1)
+    outcome = grown(tmp_path, play(Scripted(write, structured=True)), n=14, window=1)
     assert drops(outcome) == {
         "bad_item": 1,
         "truncated": 1,

@@ -131,6 +131,29 @@ def test_a_principle_is_said_to_the_teacher_and_is_no_part_of_the_row(tmp_path: 
         assert [message.role for message in request.messages].count("system") == 1
 
 
+def test_a_row_in_which_nobody_asks_costs_no_other_row(tmp_path: Path, play: Play) -> None:
+    """Its principle stands alone, or behind its system message, which is made no user's."""
+    teacher = Writer(lambda request: "said")
+    rows = [
+        Sample((Message("assistant", "Hello."),)),
+        Sample((Message("system", "Be brief."), Message("assistant", "Hello."))),
+        Sample.of("   "),
+        Sample.of("Name a fish."),
+    ]
+    outcome = answering(tmp_path, rows, {"teacher": play(teacher)}, k=1, principles=True)
+    assert [row.prompt for row in outcome.samples] == [row.prompt for row in rows]
+    assert [[each.role for each in request.messages] for request in teacher.asked] == [
+        *(["system"], ["system"]),
+        *(["system", "user"], ["system", "user"]),
+    ]
+    assert teacher.asked[1].messages[0].content.startswith("Be brief.\n\n")
+
+
+def test_the_principles_are_those_of_the_paper() -> None:
+    """Cui et al. 2023, section 2: helpfulness, truthfulness, honesty, verbalised calibration."""
+    assert set(PRINCIPLES) == {"helpfulness", "truthfulness", "honesty", "calibration"}
+
+
 def test_the_same_run_draws_the_same_principles_and_another_seed_others(tmp_path: Path, play: Play) -> None:
     teacher = {"teacher": play(Writer(numbered))}
     rows = [Sample.of(f"Name {n} fish.") for n in range(8)]

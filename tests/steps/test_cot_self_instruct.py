@@ -107,6 +107,7 @@ WRITTEN: list[tuple[str | Completion, str]] = [
     (Completion("", "filtered"), "filtered"),
     (parts("Like the example task above, add 3 and 4."), "meta_words"),
     (parts("Write the new task with <plan> in it."), "meta_words"),
+    (parts("The new task: add 3 and 4 and say so."), "meta_words"),
     (parts("Add it."), "too_short"),
     (parts("Draw a picture of a house by the sea."), "beyond_text"),
     (parts("Add the two numbers in the input, please."), "not_novel"),
@@ -124,6 +125,47 @@ def test_what_is_not_taken_is_dropped_with_its_reason(
     outcome = grown(tmp_path, play(teacher), n=1, window=1)
     assert [row.instruction for row in outcome.samples] == [fresh(1)]
     assert drops(outcome) == {reason: 1}
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "Write three sample questions for a job interview with a nurse.",
+        "Write an e-mail to the team about the new task list on the wall.",
+    ],
+)
+def test_a_task_that_only_sounds_like_the_prompt_is_taken(tmp_path: Path, play: Play, task: str) -> None:
+    assert grown(tmp_path, play(Planner(lambda draw: parts(task))), n=1).samples[0].instruction == task
+
+
+@pytest.mark.parametrize("fidelity", ["fixed", "paper"])
+def test_yield_and_coverage_are_told_as_in_other_loops(tmp_path: Path, play: Play, fidelity: str) -> None:
+    teacher = Planner(lambda draw: parts(fresh(draw)))
+    facts = grown(tmp_path, play(teacher), n=4, fidelity=fidelity).funnel.steps[1].facts
+    assert facts["headline"] == "4 tasks in 4 calls: 1,000 per 1,000 calls (100% of those written)"
+    assert facts["coverage"]["seeds"] == 3
+    assert facts["coverage"]["openings"]["most"] == {"say": 4}
+
+
+def test_sparse_sampling_shows_what_has_few_new_tasks_near_it(tmp_path: Path, play: Play) -> None:
+    """Every new task lies near the first seed, which is shown in a third of the calls, or hardly ever again."""
+
+    def times(sampling: str) -> int:
+        teacher = Planner(lambda draw: parts(f"Add the two numbers x{draw} y{draw} z{draw}."), model=sampling)
+        grown(
+            tmp_path,
+            play(teacher),
+            name=sampling,
+            n=60,
+            examples=1,
+            window=1,
+            sampling=sampling,
+            threshold=0.9,
+        )
+        return sum(SEEDS[0].instruction in request.messages[0].content for request in teacher.asked)
+
+    assert times("uniform") > 12
+    assert times("sparse") < 6
 
 
 def test_paper_takes_every_task_that_can_be_read(tmp_path: Path, play: Play) -> None:

@@ -54,6 +54,14 @@ def test_documents_become_rows_and_what_is_none_is_dropped(tmp_path: Path, folde
     assert (facts["license"], facts["rows"], facts["file"]) == ("cc0-1.0", 2, "texts")
 
 
+def test_no_column_of_a_document_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"text": "a", "source": "wiki", "input": "b", "n": 1}), "utf-8")
+    (row,) = execute([read_documents(path=str(path))], out=tmp_path / "run").samples
+    known = {"document": "rows.jsonl: line 1", "title": ""}
+    assert dict(row.meta) == {**known, "source": "wiki", "input": "b", "n": 1}
+
+
 def test_a_faulty_document_can_stop_the_run(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(DataError, match=r"page\.html: the file: is no document"):
         execute([read_documents(path=str(folder), on_error="stop")], out=tmp_path / "run")

@@ -19,7 +19,7 @@ from selfinstruct.outlook import Outlook, Range, Rows
 from selfinstruct.pipeline import Outcome, Pipeline, execute, run
 from selfinstruct.plan import plan
 from selfinstruct.sample import Message, Sample
-from selfinstruct.steps import evol
+from selfinstruct.steps import evol, rank
 from selfinstruct.steps.evol import FORMATS, SETS, Fidelity
 from selfinstruct.store import Drop, Store
 from selfinstruct.teachers import Completion, Request, Teacher
@@ -151,6 +151,27 @@ def test_a_failed_evolution_sends_its_parent_into_the_next_generation(tmp_path: 
     assert (first.draw, second.draw) == (0, 1)
 
 
+def test_a_row_is_ranked_with_what_it_evolved_into(tmp_path: Path) -> None:
+    """Deita's variants: the row that came and its evolutions share a root, and `rank` finds them by it."""
+    rows = [Sample.of(task.instruction, task.input, task.output) for task in tasks(6)]
+    steps = [given(rows), evol(generations=2), rank(of="prompts", per="root")]
+    outcome = execute(steps, out=tmp_path / "run", teacher="offline")
+    ranked = {row.id for row in outcome.samples}
+    evolved = {row.meta["root"] for row in outcome.samples if row.meta["generation"]}
+    assert evolved
+    assert evolved <= ranked
+    assert {row.meta["root"] for row in outcome.samples if not row.meta["generation"]} == evolved
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_a_turn_that_says_nothing_is_not_evolved(tmp_path: Path, play: Play, text: str) -> None:
+    teacher = Scripted()
+    outcome = evolve(tmp_path, play(teacher), [Sample.of(text, output="Yes?"), ROW], generations=1)
+    assert prompts(outcome)[:2] == [text, "Name a fish."]
+    assert len(teacher.of("rewrite")) == 1
+    assert outcome.funnel.steps[1].facts["warning"].startswith("1 row has no")
+
+
 def test_originals_end_here_when_they_are_not_wanted(tmp_path: Path, play: Play) -> None:
     outcome = evolve(tmp_path, play(Scripted()), generations=1, originals=False)
     assert len(outcome.samples) == 1
@@ -186,7 +207,7 @@ def test_rows_draw_the_same_whatever_stands_around_them(tmp_path: Path, play: Pl
     found = {}
     for name, given_rows in (("all", rows), ("some", rows[3:])):
         outcome = evolve(tmp_path / name, play(Scripted()), given_rows, generations=1)
-        found[name] = {s.meta["root"]: s.meta["operator"] for s in outcome.samples if "root" in s.meta}
+        found[name] = {s.meta["root"]: s.meta["operator"] for s in outcome.samples if "operator" in s.meta}
     assert found["some"] == {root: found["all"][root] for root in found["some"]}
     assert len(found["some"]) == 5
 
@@ -210,7 +231,7 @@ def test_each_operator_has_its_own_words(tmp_path: Path, play: Play, ops: str) -
         text = re.sub(r"<.*", "", request.messages[-1].content, flags=re.DOTALL)
         how = re.sub(r"as (XML|an SQL table|Python code|an HTML page|a shell command|JSON),", "as X,", text)
         root = next(row.id for row in rows if row.instruction == marked(request)["prompt"])
-        (operator,) = {s.meta["operator"] for s in outcome.samples if s.meta.get("root") == root}
+        (operator,) = {s.meta["operator"] for s in outcome.samples if s.parents == (root,)}
         said.setdefault(operator, set()).add(how)
     assert set(said) == set(SETS[ops])  # type: ignore[index]
     assert all(len(each) == 1 for each in said.values())
@@ -248,7 +269,7 @@ def test_a_row_that_asks_nothing_is_passed_on_and_told(tmp_path: Path, play: Pla
     outcome = evolve(tmp_path, play(teacher), [odd], generations=1)
     assert list(outcome.samples) == [odd]
     assert teacher.asked == []
-    assert outcome.funnel.steps[1].facts["warning"] == "1 rows have no last user turn that could be evolved"
+    assert outcome.funnel.steps[1].facts["warning"] == "1 row has no last user turn that could be evolved"
 
 
 def test_a_waiting_row_is_evolved_and_passed_on_as_it_came(tmp_path: Path, play: Play) -> None:
@@ -281,7 +302,7 @@ def test_a_useless_rewriting_costs_one_call(
     outcome = evolve(tmp_path, play(teacher), generations=1, ops=["constraints"])
     assert reasons(outcome) == {reason: 1}
     assert len(teacher.asked) == 1
-    assert list(outcome.samples) == [ROW]
+    assert list(outcome.samples) == [ROW.note(root=ROW.id, generation=0)]
     assert "not one of 1 evolutions" in outcome.funnel.steps[1].facts["warning"]
 
 

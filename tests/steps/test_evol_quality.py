@@ -67,6 +67,16 @@ def test_the_last_variant_takes_the_place_of_the_response(tmp_path: Path, play: 
     assert reasons(outcome) == {"superseded": 3}
 
 
+def test_a_response_that_ends_as_it_began_makes_no_pair(tmp_path: Path, play: Play) -> None:
+    """There and back again: nothing is better than itself."""
+    turns = play(Scripted(lambda text, draw: "Salmon" if text == "Trout" else "Trout"))
+    outcome = improve(
+        tmp_path, turns, [Sample.of("Name a fish.", output="Trout")], generations=2, keep="pair"
+    )
+    assert outcome.samples == ()
+    assert reasons(outcome) == {"superseded": 2, "no_pair": 1}
+
+
 def test_all_variants_come_out_for_ranking(tmp_path: Path, play: Play) -> None:
     outcome = improve(tmp_path, play(Scripted()), [ROW, Sample.of("Name a bird.", output="Owl")], keep="all")
     groups: dict[str, list[tuple[int, str]]] = {}

@@ -1,4 +1,4 @@
-"""The layout step: every row once, in one of the thirteen published layouts (SPECS 4.1, step 4)."""
+"""The layout step: every row once, in one of the thirteen published layouts."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 from fakes import Echo
 from given import given
 
-from selfinstruct.errors import DataError, TeacherError
+from selfinstruct.errors import ConfigError, DataError, TeacherError
 from selfinstruct.pipeline import Outcome, Pipeline, execute, run
 from selfinstruct.sample import Sample
 from selfinstruct.steps.openings import JOINS, KINDS, SUBJECTS, openings
@@ -55,7 +55,7 @@ def reasons(outcome: Outcome) -> dict[str, int]:
 
 
 def test_thirty_subjects_and_twenty_kinds() -> None:
-    """SPECS 4.9: 30 meta-topics, 20 text types."""
+    """The paper: 30 meta-topics, 20 text types."""
     assert len(set(SUBJECTS)) == 30
     assert len(set(KINDS)) == 20
 
@@ -204,6 +204,30 @@ def test_a_teacher_that_writes_nothing_new_is_not_asked_for_ever(tmp_path: Path,
     assert len(teacher.asked) < 20
     with pytest.raises(TeacherError, match="brought not one opening"):
         opened(tmp_path, play, [], Echo(model="mute"), n=30, patience=3, name="mute")
+
+
+def test_yield_and_stop_rules_are_those_of_every_loop_that_grows(tmp_path: Path, play: Play) -> None:
+    outcome = opened(tmp_path, play, TEXTS, Lister(), n=12, sector="materials", window=1)
+    # three texts: five tasks each, three of which find the pool full
+    headline = "12 openings in 3 calls: 4,000 per 1,000 calls (100% of those written)"
+    assert outcome.funnel.steps[1].facts["headline"] == headline
+    with pytest.raises(ConfigError, match="no price is known for echo"):
+        opened(tmp_path, play, TEXTS, Lister(), n=12, max_cost_per_kept=0.1, name="dear")
+
+    class Mostly(Lister):
+        """Five items, of which one can be read."""
+
+        async def complete(self, request: Request) -> Completion:
+            await super().complete(request)
+            return Completion(json.dumps({"items": [f"Why {request.draw}?", *["--"] * 4]}))
+
+    many = [Sample.of(f"Text {k}.") for k in range(80)]
+    outcome = opened(
+        tmp_path, play, many, Mostly(), n=400, sector="materials", window=1, min_accept_rate=0.5, name="poor"
+    )
+    warning = outcome.funnel.steps[1].facts["warning"]
+    assert "the last 50 turns brought 20" in warning
+    assert "of 250 openings that could be kept (min_accept_rate: 50.0%)" in warning
 
 
 def test_two_expansions_of_one_instruction_are_none(tmp_path: Path, play: Play) -> None:

@@ -80,7 +80,7 @@ def test_another_key_may_name_the_sub_collection(tmp_path: Path, play: Play) -> 
 
 
 def test_multiple_choice_messages_are_for_queries_with_options_alone() -> None:
-    """SPECS 4.8: 8 and 10 only for multiple-choice sets; by hand."""
+    """The paper: 8 and 10 only for multiple-choice sets; by hand."""
     names = (*SUBSETS, "other")
     assert not any(set(CHOICE) & set(allowed(name, choice=False)) for name in names)
     assert [name for name in names if set(CHOICE) & set(allowed(name, choice=True))] == ["flan2021", "other"]
@@ -88,7 +88,7 @@ def test_multiple_choice_messages_are_for_queries_with_options_alone() -> None:
 
 
 def test_the_fourth_message_is_for_a_child_and_the_fifth_to_the_letter() -> None:
-    """Table 2 of the paper; SPECS 4.8 has these two the other way round."""
+    """Table 2 of the paper."""
     assert "child of five" in MESSAGES[3]
     assert "to the letter" in MESSAGES[4]
 

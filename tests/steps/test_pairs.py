@@ -20,7 +20,8 @@ from hypothesis import given as given_any
 from hypothesis import strategies as st
 
 from selfinstruct.errors import ConfigError, DataError
-from selfinstruct.pipeline import Outcome, execute
+from selfinstruct.pipeline import Outcome, Pipeline, execute
+from selfinstruct.plan import plan
 from selfinstruct.run import Run
 from selfinstruct.sample import Message, Sample
 from selfinstruct.step import Samples, Step, step
@@ -209,6 +210,14 @@ def test_without_a_score_those_that_came_win_against_those_that_were_dropped(tmp
     holds(every)
 
 
+def test_without_a_score_nothing_is_tied(tmp_path: Path) -> None:
+    """Two answers that nothing was turned down beside are not equally good: nobody compared them."""
+    rows = [answer("trout"), answer("carp"), answer("dog", None, "Name one.", fate="wrong")]
+    outcome = paired(tmp_path, rows, turned_down("wrong"), dropped=("wrong",))
+    assert drops(outcome) == {"unpaired": ["trout", "carp"]}
+    holds(outcome)
+
+
 def test_a_dropped_answer_is_never_chosen(tmp_path: Path) -> None:
     """Not even where its score is better: something else was wrong with it."""
     rows = [answer("trout", 3), answer("dog", 5, fate="wrong"), answer("cat", 1, fate="wrong")]
@@ -306,6 +315,18 @@ def test_a_pair_that_came_passes_and_counts(tmp_path: Path) -> None:
     assert outcome.funnel.steps[-1].facts["pairs"] == 2
     alone = paired(tmp_path, [ready], name="alone", by="accuracy")
     assert alone.samples == (ready,)
+
+
+@pytest.mark.parametrize("came", [1, 2, 3])
+def test_the_ceiling_holds_for_pairs_that_came(tmp_path: Path, came: int) -> None:
+    ready = [answer("a whale shark", None, f"Name {n}.").replace(rejected="cow") for n in range(came)]
+    source = tmp_path / "pairs.jsonl"
+    source.write_text("\n".join(json.dumps(row.to_row()) for row in ready))
+    steps = [read(path=str(source), format="messages"), pairs(by="accuracy", against="all")]
+    pipeline = Pipeline("p", steps, {})
+    last = plan(pipeline, pipeline.place(tmp_path / "run"))[-1]
+    assert last.estimate.rows.count.ceiling is not None
+    assert last.estimate.rows.count.ceiling >= came
 
 
 def test_the_file_holds_what_was_rejected(tmp_path: Path) -> None:

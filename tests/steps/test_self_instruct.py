@@ -104,6 +104,16 @@ def test_exactly_n_are_kept_and_what_is_left_over_is_counted(tmp_path: Path, pla
     assert step.facts["coverage"]["tasks"] == 10
 
 
+def test_code_keeps_its_lines_where_lists_are_json(tmp_path: Path, play: Play) -> None:
+    code = "Fix the error in this code:\n```python\ndef half(x):\n    return x / 0\n```"
+    other = code.replace("half", "third").replace("error", "mistake that you see") + "\nKeep its name."
+    seeds = [*SEEDS, Sample.of(code, "", "Done.")]
+    teacher = Scripted(lambda draw: json.dumps({"instructions": [other]}), structured=True)
+    outcome = grown(tmp_path, play(teacher), seeds=seeds, n=1, examples=10, threshold=0.9)
+    assert texts(outcome.samples) == [other]
+    assert json.dumps(code) in prompt_of(teacher.asked[0])
+
+
 def test_eight_seed_tasks_are_shown_first_then_six_and_two_new_ones(tmp_path: Path, play: Play) -> None:
     teacher = Scripted(lambda draw: as_list(fresh(draw)))
     outcome = grown(tmp_path, play(teacher), n=64, window=1)
@@ -310,8 +320,8 @@ def test_a_structured_teacher_is_held_to_the_schema(tmp_path: Path, play: Play) 
         return Completion(body[:-9], "length") if draw == 1 else Completion(body)
 
     teacher = Scripted(write, structured=True)
-    outcome = grown(tmp_path, play(teacher), n=8, window=1)
-    assert texts(outcome.samples) == [*fresh(0, 4), *fresh(2, 4)]
+    outcome = grown(tmp_path, play(teacher), n=11, window=1)
+    assert texts(outcome.samples) == [*fresh(0, 4), *fresh(1, 3), *fresh(2, 4)]
     assert drops(outcome) == {"bad_item": 2, "truncated": 1}
     for request in teacher.asked:
         assert request.schema == SCHEMA

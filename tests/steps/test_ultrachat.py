@@ -131,7 +131,7 @@ def test_the_user_sees_a_person_a_goal_the_conversation_and_when_it_may_stop(
     ("sector", "low", "high"), [("world", 3, 7), ("creation", 2, 4), ("materials", 2, 4), ("other", 3, 7)]
 )
 def test_rounds_by_sector(tmp_path: Path, play: Play, sector: str, low: int, high: int) -> None:
-    """SPECS 4.9: 3 to 7 rounds about the world, 2 to 4 in creation and about materials."""
+    """The paper: 3 to 7 rounds about the world, 2 to 4 in creation and about materials."""
     outcome = talked(tmp_path, play, [row.note(sector=sector) for row in OPENINGS], User())
     assert {row.meta["rounds"] for row in outcome.samples} == set(range(low, high + 1))
 
@@ -162,7 +162,7 @@ POOR = [
 def test_a_poor_user_ends_the_conversation_with_its_last_whole_exchange(
     tmp_path: Path, play: Play, said: str | Completion, reason: str
 ) -> None:
-    """SPECS 4.9: aligned assistants are poor users; each way of being one costs what comes after it."""
+    """Aligned assistants are poor users; each way of being one costs what comes after it."""
     user = User(["And what about case 1?", said])
     outcome = talked(tmp_path, play, OPENINGS[:12], user, low=2, high=9)
     assert {(roles(row), row.meta["rounds"]) for row in outcome.samples} == {("uaua", 2)}

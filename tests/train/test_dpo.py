@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import ROOT
 from test_sft import Interrupt, Stop
 from toys import chat, toys
 
+from selfinstruct.document import load
 from selfinstruct.errors import ConfigError, DataError
-from selfinstruct.pipeline import execute
+from selfinstruct.pipeline import execute, run
 from selfinstruct.steps import dpo, evaluate, read, sft
 from selfinstruct.train import silent
 from selfinstruct.train.dpo import Pair, Recipe, fit, prepare
@@ -161,3 +164,16 @@ def test_what_can_not_work_is_refused_before_anything_runs(tmp_path: Path, stude
     plain.write_text(json.dumps({"messages": list(chat("Copy: a", "a"))}) + "\n")
     with pytest.raises(DataError, match="no row has a rejected answer"):
         execute([read(path=str(plain)), dpo(model=str(student))], out=tmp_path / "d")
+
+
+def test_the_page_trains_on_pairs_as_they_are_made(tmp_path: Path) -> None:
+    """The pipeline of docs/recipes/preference.md that ends in `dpo`, with fewer rows and steps."""
+    page = (ROOT / "docs" / "recipes" / "preference.md").read_text("utf-8")
+    (block,) = (each for each in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "- dpo" in each)
+    (tmp_path / "p.yaml").write_text(block.replace("data/sample", str(ROOT / "data" / "sample")))
+    sets = ("sft.max_steps=3", "dpo.epochs=null", "dpo.max_steps=2")
+    done = run(load(tmp_path / "p.yaml", sets, limit=30), tmp_path / "run")
+    steps = {row.name: row for row in done.funnel.steps}
+    assert steps["dpo"].facts["pairs"] == steps["pairs"].kept == steps["dpo"].kept > 0
+    assert all(row.came + row.made == row.kept + row.dropped for row in done.funnel.steps)
+    assert (tmp_path / "run" / "aligned" / "model.safetensors").is_file()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -77,14 +80,94 @@ ESCAPES = {
     "kill": "import os\nos.kill(os.getppid(), 9)\n",
     "limits": "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (10**6, 10**6))\n",
     "home": "import os\nos.listdir(os.path.expanduser('~'))\n",
+    "mode of a file": "import os\nos.chmod({victim!r}, 0o777)\n",
+    "times of a file": "import os\nos.utime({victim!r}, (0, 0))\n",
+    "attributes of a file": "import os\nos.setxattr({victim!r}, b'user.a', b'b')\n",
+    "cut": "import os\nos.truncate({victim!r}, 0)\n",
+    "priority": "import os\nos.setpriority(os.PRIO_PROCESS, os.getppid(), 1)\n",
+    "processors": "import os\nos.sched_setaffinity(os.getppid(), {0})\n",
+    "owner of a pipe": "import fcntl, os\nr, w = os.pipe()\nfcntl.fcntl(r, fcntl.F_SETOWN, os.getppid())\n",
+    "signal of a pipe": "import fcntl, os\nr, w = os.pipe()\nfcntl.fcntl(r, 10, 9)\n",
+    "memory that stays": "import ctypes\nassert ctypes.CDLL(None).shmget(0, 2**20, 0o1600) >= 0\n",
+    "token": "import os, sys\nos.write(1, sys.orig_argv[-3].encode())\nos._exit(0)\n",
     "trace": "import ctypes, os\nassert ctypes.CDLL(None).ptrace(16, os.getppid(), 0, 0) == 0\n",
 }
 
 
 @pytest.mark.skipif(guards() != ALL, reason=f"this system lacks guards: {guards()}")
 @pytest.mark.parametrize("way", ESCAPES)
-def test_there_is_no_way_out_where_all_guards_are(way: str) -> None:
-    assert run(ESCAPES[way]).outcome == "failed"
+def test_there_is_no_way_out_where_all_guards_are(way: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("x")
+    assert run(ESCAPES[way].replace("{victim!r}", repr(str(victim)))).outcome == "failed"
+
+
+def test_what_a_program_may_do_with_its_own_files() -> None:
+    assert run(
+        "import fcntl, json, os, pathlib, tempfile\n"
+        "with tempfile.TemporaryDirectory() as folder:\n"
+        "    path = pathlib.Path(folder, 'a.json')\n"
+        "    path.write_text(json.dumps([1]))\n"
+        "    assert json.loads(path.read_text()) == [1]\n"
+        "    with path.open('r+') as file:\n"
+        "        fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "        fcntl.fcntl(file, fcntl.F_SETFD, fcntl.FD_CLOEXEC)\n"
+        "        file.truncate(0)\n"
+        "    os.rename(path, 'b')\n"
+    ) == sandbox.Ran("passed")
+
+
+@pytest.mark.parametrize(
+    ("program", "outcome"),
+    [
+        ("import os\nfor i in range(3000):\n    os.mkdir('a')\n    os.chdir('a')\n", "killed"),
+        ("import os\nos.umask(0o777)\nos.mkdir('a')\nopen('b', 'w').close()\n", "passed"),
+        ("import os\nos.chmod('.', 0)\n", "failed"),
+        ("i = 0\nwhile True:\n    open(str(i), 'wb').write(b'x' * 2**20)\n    i += 1\n", "killed"),
+        ("i = 0\nwhile True:\n    open(str(i), 'wb').close()\n    i += 1\n", "killed"),
+    ],
+)
+def test_whatever_a_program_does_to_its_folder_nothing_is_left(
+    program: str, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ran = run(program)
+    assert list(tmp_path.iterdir()) == []
+    assert ran.outcome == outcome or guards() != ALL, ran
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing ends with its parent")
+def test_a_program_ends_with_the_run_that_started_it(tmp_path: Path) -> None:
+    """A program that sleeps spends no processor time, so no limit would end it."""
+    mark = f"{tmp_path.name}-{os.getpid()}"
+    host = "import sys\nfrom selfinstruct.verify.sandbox import run\nrun(sys.argv[1], seconds=60)\n"
+    program = f"import time\nopen('{mark}', 'w').close()\ntime.sleep(600)\n"
+    parent = subprocess.Popen(
+        [sys.executable, "-c", host, program], env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    try:
+        until = time.monotonic() + 30
+        while not list(tmp_path.glob(f"*/inside/{mark}")):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert _jails(tmp_path)
+    finally:
+        parent.kill()
+        parent.wait()
+    until = time.monotonic() + 10
+    while _jails(tmp_path):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _jails(folder: Path) -> list[int]:
+    """The processes that work somewhere below a folder."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (each / "cwd").readlink().is_relative_to(folder):
+                found.append(int(each.name))
+    return found
 
 
 def test_the_guards_can_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

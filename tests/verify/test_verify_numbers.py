@@ -13,6 +13,9 @@ from selfinstruct.errors import ParseError
 from selfinstruct.verify.numbers import Number, number, same
 
 READ: list[tuple[str, str]] = [
+    ("The answer is 3½.", "7/2"),
+    ("2¼ cups", "9/4"),
+    ("½", "1/2"),
     ("#### 18", "18"),
     ("She sells 9 eggs.\n#### 1,234", "1234"),
     ("The answer is 18.", "18"),
@@ -68,6 +71,10 @@ def test_it_is_read(text: str, value: str) -> None:
 
 UNREAD: list[tuple[str, str]] = [
     ("", "no_answer"),
+    ("The answer is √2.", "no_answer"),
+    ("The answer is 2π", "no_answer"),
+    (r"\boxed{2\sqrt{3}}", "no_answer"),
+    (r"\boxed{\pi}", "no_answer"),
     ("I can't help with that.", "no_answer"),
     ("The answer is 3 hours and 20 minutes.", "two_answers"),
     ("The answer is between 5 and 10.", "two_answers"),
