@@ -10,9 +10,10 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from selfinstruct.budget import Caps
+from selfinstruct.errors import SelfInstructError
 from selfinstruct.outlook import Measured
 from selfinstruct.pipeline import Pipeline, about, finish, same
 from selfinstruct.plan import PlanRow, by_the_row, plan
@@ -33,8 +34,8 @@ class Spent(BaseException):
 
 @dataclass(frozen=True)
 class Call:
-    """One answer: what it took, in nano-dollars (None: no known price) and in tokens, and the rows kept that say it
-    made them.
+    """One answer, or all answers of one row: what they took, in nano-dollars (None: no known price) and in tokens, and
+    the rows kept that say it made them.
     """
 
     nano: int | None
@@ -44,10 +45,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Trial:
-    """What the pilot saw of one step."""
+    """What the pilot saw of one step. `grows`: it makes rows until there are as many as are wanted. Of other steps,
+    `rows` is what each row took that came, and the rows that came of it, where rows can be told apart.
+    """
 
     measured: Measured
     calls: tuple[Call, ...]
+    grows: bool = False
+    rows: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,8 +118,10 @@ class _Run(Run):
                     return
 
         async with contextlib.aclosing(super().map(attempt, source(), window=window)) as results:  # type: ignore[type-var]
-            async for result in results:
-                if result is not None:
+            whole = True
+            async for result in results:  # to the end: what is in flight shall be filed
+                whole = whole and result is not None
+                if whole and result is not None:
                     yield result[0]
         if left_out:
             raise Spent
@@ -196,17 +203,53 @@ async def _whole(
     """Have step `n`, which takes about `each` requests a row, work on as many rows as it comes to the end of. What is
     on file costs none, so it is given more as long as it has requests left. None: it came to the end of no row.
     """
+
+    def more(so_far: int) -> int:
+        """Rows to go on with: half of what the requests would do for, since some rows take more than others."""
+        left = int(session.allowed / each)
+        return min(len(rows), so_far + math.ceil(left / 2)) if left or not so_far else 0
+
     best: tuple[Trial | None, list[Sample]] = None, []
-    most = min(len(rows), max(1, int(session.allowed / each)))
+    most = min(len(rows), max(1, more(0)))
     while most:
         trial, kept, ended = await _perform(session, steps, n, rows[:most], None, requests)
-        if not ended:  # rows took more than was expected
+        if not ended:
             most = 0 if best[0] is not None else most // 2
             continue
         best = trial, kept
-        more = min(len(rows) - most, int(session.allowed / each))
-        most = most + more if more else 0
-    return best
+        most = more(most) if most < len(rows) else 0
+    if best[0] is None:
+        return best
+    apart = await _apart(session, steps, n, rows[: best[0].measured.came], requests)
+    if sum(len(trial.calls) for trial in apart) != len(best[0].calls):
+        return best
+    alone = tuple(
+        Call(
+            sum(call.nano or 0 for call in trial.calls),
+            sum(call.tokens for call in trial.calls),
+            trial.measured.kept,
+        )
+        for trial in apart
+    )
+    return replace(best[0], rows=alone), best[1]
+
+
+async def _apart(
+    session: _Session, steps: Sequence[Step], n: int, rows: Sequence[Sample], requests: int
+) -> list[Trial]:
+    """What the step did for each of the rows, from the answers on file; nothing where rows hang together."""
+    found, allowed, session.allowed = [], session.allowed, 0
+    try:
+        for row in rows:
+            trial, _, ended = await _perform(session, steps, n, [row], None, requests)
+            if not ended:
+                return []
+            found.append(trial)
+    except SelfInstructError:  # a step that gets nothing out of a row alone
+        return []
+    finally:
+        session.allowed = allowed
+    return found
 
 
 async def _perform(
@@ -258,7 +301,8 @@ async def _perform(
         tally.output_tokens,
         seconds,
     )
-    return Trial(measured, tuple(calls)), kept, ended
+    grows = tally.made > 0 and not by_the_row(each)
+    return Trial(measured, tuple(calls), grows), kept, ended
 
 
 def interval(
@@ -284,20 +328,19 @@ def interval(
     for row in rows:
         trial = trials.get(row.n)
         if row.n in amounts:
-            if trial is None or len(trial.calls) < 2:
+            few = trial is None or len(trial.calls) < 2 or (not trial.grows and trial.measured.came < 2)
+            if trial is None or few:
                 return unit, round(total), None, None
             spread, freedom = _spread(trial, dollars)
             known = min(1.0, len(trial.calls) / row.estimate.calls.expected)
             parts.append(((amounts[row.n] * spread) ** 2 * (1 - known), freedom))
-        if trial is not None and not trial.measured.made and trial.measured.came:
+        if trial is not None and not trial.grows and trial.measured.came:
             after = 0.0
             for later in rows[row.n + 1 :]:
-                if later.n in trials and trials[later.n].measured.made:
+                if later.n in trials and trials[later.n].grows:
                     break  # it makes as many as are wanted
                 after += amounts.get(later.n, 0.0)
-            kept, came = trial.measured.kept, trial.measured.came
-            share = (kept + 1) / (came + 2)
-            parts.append((after**2 * (1 - share) / share / (came + 3), max(1.0, came - 1)))
+            parts.append((after**2 * _passing(trial), max(1.0, trial.measured.came - 1)))
     variance = sum(part for part, _ in parts)
     if not variance:
         return unit, round(total), round(total), round(total)
@@ -306,14 +349,30 @@ def interval(
     return unit, round(total), max(0, round(total - half)), round(total + half)
 
 
+def _passing(trial: Trial) -> float:
+    """The variance of the rows that come of one that came, as a share of their square."""
+    kept, came = trial.measured.kept, trial.measured.came
+    if kept > came:
+        share = 1 / kept  # as of things that are counted
+    else:
+        passing = (kept + 1) / (came + 2)
+        share = (1 - passing) / passing / (came + 3)
+    if len(trial.rows) < 2 or not kept:
+        return share
+    mean = kept / len(trial.rows)
+    rest = sum((row.kept - mean) ** 2 for row in trial.rows)
+    return max(share, rest / (len(trial.rows) - 1) / len(trial.rows) / mean**2)
+
+
 def _spread(trial: Trial, dollars: bool) -> tuple[float, float]:
-    """The standard error of what a row takes (of what a call takes, where rows come in) as a share of it, and the
-    degrees of freedom.
+    """The standard error of what a row takes as a share of it, and the degrees of freedom: by the rows that came, by
+    the rows that a call brought where the step grows a pool, else by the calls.
     """
-    costs = [float((call.nano or 0) if dollars else call.tokens) for call in trial.calls]
+    parts = trial.rows or trial.calls
+    costs = [float((part.nano or 0) if dollars else part.tokens) for part in parts]
     many = len(costs)
-    brought = [float(call.kept) for call in trial.calls]
-    if not trial.measured.made or not sum(brought):
+    brought = [float(part.kept) for part in parts]
+    if not trial.grows or not sum(brought):
         brought = [1.0] * many
     ratio = sum(costs) / sum(brought)
     if not ratio:
