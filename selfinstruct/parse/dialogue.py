@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 
 from selfinstruct.errors import ParseError
-from selfinstruct.parse import json_object
+from selfinstruct.parse import json_list
 from selfinstruct.sample import Message
 from selfinstruct.text import words
 
@@ -126,17 +126,19 @@ def _shared(found: list[str], heard: list[str]) -> float:
     return sum(phrase in known for phrase in phrases) / len(phrases)
 
 
-def items(text: str) -> list[str | ParseError]:
+def items(text: str, *, cut: bool = False) -> list[str | ParseError]:
     """The texts under "items" in a JSON answer; what is no text, or has no letter, becomes a ParseError in its place.
+    Of one that was `cut` the items that are whole.
 
     Raises ParseError when the answer as a whole can't be read.
     """
-    found = json_object(text).get("items")
-    if not isinstance(found, list) or not found:
-        raise ParseError("bad_json", 'no list under "items", or an empty one')
-    return [
-        item.strip()
-        if isinstance(item, str) and any(sign.isalnum() for sign in item)
-        else ParseError("bad_item", json.dumps(item)[:80])
-        for item in found
-    ]
+    found = json_list(text, "items", cut=cut)
+    if not found:
+        raise ParseError("bad_json", 'an empty list under "items"')
+    return [item if isinstance(item, ParseError) else _item(item) for item in found]
+
+
+def _item(item: object) -> str | ParseError:
+    if isinstance(item, str) and any(sign.isalnum() for sign in item):
+        return item.strip()
+    return ParseError("bad_item", json.dumps(item)[:80])

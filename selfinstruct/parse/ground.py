@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from selfinstruct.errors import ParseError
-from selfinstruct.parse import json_object
+from selfinstruct.parse import json_list
 from selfinstruct.text import words
 
 
@@ -19,14 +19,16 @@ class Pair(NamedTuple):
     quote: str
 
 
-def pairs(text: str) -> list[Pair | ParseError]:
+def pairs(text: str, *, cut: bool = False) -> list[Pair | ParseError]:
     """The list under "pairs" in a JSON answer; a broken item becomes a ParseError in its place (bad_item,
-    empty_question, empty_answer, empty_quote). Raises ParseError when the answer as a whole can't be read.
+    empty_question, empty_answer, empty_quote). Of one that was `cut` the pairs that are whole.
+
+    Raises ParseError when the answer as a whole can't be read.
     """
-    items = json_object(text).get("pairs")
-    if not isinstance(items, list):
-        raise ParseError("bad_json", 'no list under "pairs"')
-    return [_pair(item) for item in items]
+    items = json_list(text, "pairs", cut=cut)
+    if cut and len(items) == 1:
+        raise items[0]
+    return [item if isinstance(item, ParseError) else _pair(item) for item in items]
 
 
 def _pair(item: object) -> Pair | ParseError:

@@ -159,8 +159,9 @@ async def ground(
 
     asked_before: set[str] = set()
     async for chunk, completion in run.map(ask, samples, window=run.window(window, by)):
+        cut = completion.finish_reason == "length"
         try:
-            found = _pairs(usable(completion))
+            found = _pairs(completion.text if cut else usable(completion), cut=cut)
         except ParseError as error:
             run.drop(chunk, error.reason, detail=error.detail, request=completion.key)
             continue

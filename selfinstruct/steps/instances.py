@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -21,7 +19,7 @@ from selfinstruct.parse.self_instruct import (
 )
 from selfinstruct.run import Place, RoleName, Run
 from selfinstruct.sample import Message, Sample
-from selfinstruct.step import Count, Samples, step
+from selfinstruct.step import Count, Samples, numbered, step
 from selfinstruct.teachers import Completion
 
 Fidelity = Literal["fixed", "paper"]
@@ -141,13 +139,6 @@ async def instances(
     as_json = teacher.structured and not paper
     raw = paper and teacher.raw
 
-    async def numbered() -> AsyncIterator[tuple[Sample, int]]:
-        """Each row with how many equal ones came before it: these are given instances of their own."""
-        seen: Counter[str] = Counter()
-        async for sample in samples:
-            yield sample, seen[sample.id]
-            seen[sample.id] += 1
-
     async def ask(item: tuple[Sample, int]) -> tuple[Sample, int, Completion | None]:
         sample, draw = item
         if sample.answered or not _is_task(sample):
@@ -172,7 +163,7 @@ async def instances(
         return sample, draw, completion
 
     tasks = rows = 0
-    async for task, draw, completion in run.map(ask, numbered(), window=run.window(window, by)):
+    async for task, draw, completion in run.map(ask, numbered(samples), window=run.window(window, by)):
         if completion is None:
             if task.answered:
                 yield task

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from selfinstruct import parse
 from selfinstruct.errors import DataError, ParseError, TeacherError
 from selfinstruct.growth import Dollars, Growth, Rate
 from selfinstruct.growth import check as check_growth
@@ -25,7 +26,6 @@ from selfinstruct.outlook import (
     most_tokens,
     tokens,
 )
-from selfinstruct.parse import usable
 from selfinstruct.parse.dialogue import items
 from selfinstruct.run import Place, RoleName, Run
 from selfinstruct.sample import Message, Sample, canonical
@@ -292,10 +292,7 @@ async def openings(
             temperature=temperature,
             max_tokens=max_tokens,
         )
-        try:
-            found = items(usable(completion))
-        except ParseError as fault:
-            return completion, [fault]
+        found = parse.parts(completion, items)
         over = [ParseError("surplus", f"more than {most} items", str(item)) for item in found[most:]]
         return completion, [*found[:most], *over]
 
