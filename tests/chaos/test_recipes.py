@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batch_server import Batches
 from fakes import ROOT
+from loopback import Loopback
 
 import selfinstruct.roles
+from selfinstruct import batching
 from selfinstruct.document import load
 from selfinstruct.errors import TeacherError
 from selfinstruct.pipeline import Pipeline, run
 from selfinstruct.teachers import Completion, Request, Teacher
 from selfinstruct.teachers.connect import connect
+from selfinstruct.teachers.offline import OfflineTeacher
 
 FILES = sorted((ROOT / "pipelines").glob("*.yaml"))
 TRAINING = ("sft", "dpo", "evaluate")
@@ -95,3 +99,33 @@ def test_neither_latency_nor_concurrency_is_seen_in_the_files(
         }
         run(replace(pipeline, models=models), tmp_path / f"{concurrency}")
         assert written(tmp_path / f"{concurrency}") == written(whole.dir)
+
+
+CHAINED = (
+    "baize",
+    "best_of",
+    "evol",
+    "evol_quality",
+    "orca",
+    "self_instruct",
+    "translate",
+    "ultrachat",
+    "ultrafeedback",
+)
+
+
+@pytest.mark.parametrize("name", CHAINED)
+def test_answers_of_batches_make_the_same_files(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batching, "LULL", 0.02)
+    monkeypatch.setattr(batching, "FIRST_LOOK", 0.01)
+    pipeline, found = untrained(ROOT / "pipelines" / f"{name}.yaml"), {}
+    for mode in ("realtime", "batch"):
+        with Loopback(OfflineTeacher()) as server:
+            server.batches = Batches(looks=1)
+            model = {"model": "openai/test", "base_url": server.url, "endpoint": "loop", "mode": mode}
+            out = run(replace(pipeline, models=dict.fromkeys(pipeline.models, model)), tmp_path / mode).dir
+            found[mode] = {file: data for file, data in written(out).items() if file != "README.md"}
+            assert bool(server.batches.submitted) == (mode == "batch")
+    assert found["batch"] == found["realtime"]
