@@ -104,7 +104,7 @@ def test_everything_that_the_package_needs_is_shipped() -> None:
     assert build["wheel"]["force-include"] == {"seeds": "selfinstruct/seeds"}
     assert not {"exclude", "include", "only-include"} & set(build["wheel"])
     ignored = (ROOT / ".gitignore").read_text("utf-8").split()  # hatch leaves out what git ignores
-    for kind in ("prompts/alpaca/blocks.md", "prompts/judge/accuracy.md", "prices.toml", "py.typed"):
+    for kind in ("prompts/alpaca/blocks.md", "formats/templates/qa.yaml", "prices.toml", "py.typed"):
         assert (PACKAGE / kind).is_file()
         assert not any(Path(kind).match(pattern) for pattern in ignored)
     assert (ROOT / "seeds" / "seed_tasks.jsonl").is_file()
