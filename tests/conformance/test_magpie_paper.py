@@ -94,7 +94,7 @@ def test_real_instructions_do_not_speak_of_the_text_they_answer() -> None:
 
 
 def test_real_texts_are_put_back_byte_for_byte() -> None:
-    """157,000 texts of Alpaca, Chinese Alpaca and evolved code rows. Differences: none. About one text in seventy of
+    """125,925 texts of Alpaca, Chinese Alpaca and evolved code rows. Differences: none. About one text in seventy of
     Alpaca holds code; of 398 Chinese ones four at most are code as a whole."""
     sets = {
         "alpaca": rows("noncommercial/alpaca/alpaca_data.json.gz"),
