@@ -12,7 +12,7 @@ from selfinstruct.sample import digest
 from selfinstruct.train import Chat, Progress, hush, silent
 from selfinstruct.train.data import Refused, Row, digest_rows, encode
 from selfinstruct.train.settings import dpo_config, lora_config
-from selfinstruct.train.stage import tokenizer_of, train, unopened
+from selfinstruct.train.stage import opened, tokenizer_of, train
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,20 +67,22 @@ def prepare(pairs: Sequence[Pair], *, model: str, recipe: Recipe, progress: Prog
 
     left = list(range(len(pairs)))
     refused: list[Refused] = []
+    sides: dict[str, Any] = {}
     for side in ("chosen", "rejected"):  # only what passes on one side is looked at on the other
         if not left:
             raise DataError("no pair is left to train on", "see the drop reasons of the steps before")
-        made = rows([getattr(pairs[place], side) for place in left])
+        made = sides[side] = rows([getattr(pairs[place], side) for place in left])
         lost = {left[each.index]: each for each in made.refused}
         refused += [
             replace(each, index=place, detail={**each.detail, "side": side}) for place, each in lost.items()
         ]
         left = [place for place in left if place not in lost]
-    # `made` is of the rejected answers now; the chosen ones of the pairs that are left are made once more
-    chosen = rows([pairs[place].chosen for place in left])
+    chosen, rejected = sides["chosen"], sides["rejected"]
+    if rejected.refused:  # the chosen answers of those pairs go, too
+        chosen = rows([pairs[place].chosen for place in left])
     refused.sort(key=lambda each: each.index)
-    facts = {**chosen.facts, "pairs": len(left), "rejected_tokens": made.facts["answer_tokens"]}
-    return Prepared(model, tokenizer, chosen.rows, made.rows, refused, facts)
+    facts = {**chosen.facts, "pairs": len(left), "rejected_tokens": rejected.facts["answer_tokens"]}
+    return Prepared(model, tokenizer, chosen.rows, rejected.rows, refused, facts)
 
 
 def fit(
@@ -131,30 +133,24 @@ def fit(
 
 def _trainer(ready: Prepared, arguments: Any, recipe: Recipe, progress: Progress) -> tuple[Any, Any]:
     from datasets import Dataset
-    from transformers import PrinterCallback
 
     from selfinstruct.train.trainer import PairTrainer, PairWatch
 
     watch = PairWatch(progress)
     starts = [min(a.start, b.start) for a, b in zip(ready.chosen, ready.rejected, strict=True)]
-    try:
-        trainer = PairTrainer(
-            model=ready.base,
-            args=arguments,
-            train_dataset=Dataset.from_dict(
-                {
-                    "prompt_ids": [row.ids[:start] for row, start in zip(ready.chosen, starts, strict=True)],
-                    "chosen_ids": [row.ids[start:] for row, start in zip(ready.chosen, starts, strict=True)],
-                    "rejected_ids": [
-                        row.ids[start:] for row, start in zip(ready.rejected, starts, strict=True)
-                    ],
-                }
-            ),
-            processing_class=ready.tokenizer,
-            peft_config=lora_config(recipe.lora),
-            callbacks=[watch],
-        )
-    except OSError as error:
-        raise unopened(ready.base, error) from error
-    trainer.remove_callback(PrinterCallback)
+    trainer = opened(
+        PairTrainer,
+        ready.base,
+        args=arguments,
+        train_dataset=Dataset.from_dict(
+            {
+                "prompt_ids": [row.ids[:start] for row, start in zip(ready.chosen, starts, strict=True)],
+                "chosen_ids": [row.ids[start:] for row, start in zip(ready.chosen, starts, strict=True)],
+                "rejected_ids": [row.ids[start:] for row, start in zip(ready.rejected, starts, strict=True)],
+            }
+        ),
+        processing_class=ready.tokenizer,
+        peft_config=lora_config(recipe.lora),
+        callbacks=[watch],
+    )
     return trainer, watch

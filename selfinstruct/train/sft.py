@@ -12,7 +12,7 @@ from selfinstruct.sample import digest
 from selfinstruct.train import TINY, Chat, Progress, hush, silent
 from selfinstruct.train.data import Refused, Row, Turns, digest_rows, encode, none_left
 from selfinstruct.train.settings import lora_config, sft_config
-from selfinstruct.train.stage import tokenizer_of, train, unopened
+from selfinstruct.train.stage import opened, tokenizer_of, train
 from selfinstruct.train.tiny import make
 
 
@@ -129,26 +129,22 @@ def fit(
 
 def _trainer(ready: Prepared, arguments: Any, recipe: Recipe, progress: Progress) -> tuple[Any, Any]:
     from datasets import Dataset
-    from transformers import PrinterCallback
 
     from selfinstruct.train.trainer import LEAK, LEAK_BF16, Trainer, Watch, packing_leak
 
     watch = Watch(progress)
-    try:
-        # Rows that come with ids and labels are taken as they are: nothing is tokenised, cut or masked again.
-        trainer = Trainer(
-            model=ready.base,
-            args=arguments,
-            train_dataset=Dataset.from_dict(
-                {"input_ids": [row.ids for row in ready.rows], "labels": [row.labels for row in ready.rows]}
-            ),
-            processing_class=ready.tokenizer,
-            peft_config=lora_config(recipe.lora),
-            callbacks=[watch],
-        )
-    except OSError as error:
-        raise unopened(ready.base, error) from error
-    trainer.remove_callback(PrinterCallback)
+    # Rows that come with ids and labels are taken as they are: nothing is tokenised, cut or masked again.
+    trainer = opened(
+        Trainer,
+        ready.base,
+        args=arguments,
+        train_dataset=Dataset.from_dict(
+            {"input_ids": [row.ids for row in ready.rows], "labels": [row.labels for row in ready.rows]}
+        ),
+        processing_class=ready.tokenizer,
+        peft_config=lora_config(recipe.lora),
+        callbacks=[watch],
+    )
     if recipe.packing:
         leak = packing_leak(trainer.model, [row.ids[-64:] for row in ready.rows[:4]])
         if leak > (LEAK_BF16 if arguments.bf16 else LEAK):

@@ -81,6 +81,18 @@ def tokenizer_of(model: str, base: str) -> Any:
     return tokenizer
 
 
+def opened(kind: Any, base: str, **given: Any) -> Any:
+    """A trainer of that kind for the student in `base`. Raises ConfigError when the student can't be opened."""
+    from transformers import PrinterCallback
+
+    try:
+        trainer = kind(model=base, **given)
+    except OSError as error:
+        raise unopened(base, error) from error
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
 def unopened(model: str, error: Exception) -> ConfigError:
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return ConfigError(
