@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -108,6 +108,35 @@ class Rows:
         if self.text is not None or self.longest is None or self.count.ceiling is None:
             return self.text
         return self.longest * self.count.ceiling
+
+    def plus(self, made: Rows) -> Rows:
+        """These rows, and after them those that a step made."""
+        total = max(self.count.expected + made.count.expected, 1)
+        return Rows(
+            count=self.count.plus(made.count),
+            tokens=(self.count.expected * self.tokens + made.count.expected * made.tokens) // total,
+            longest=None if self.longest is None or made.longest is None else max(self.longest, made.longest),
+            text=None if self.most is None or made.text is None else self.most + made.text,
+            waiting=(self.waiting * self.count.expected + made.waiting * made.count.expected) / total,
+        )
+
+    def counted(self, rows: Iterable[tuple[Sequence[str], bool]]) -> Rows:
+        """These rows, and after them those of a file: of each its texts, and whether it waits for an answer."""
+        sizes: list[int] = []
+        bounds: list[int] = []
+        waiting = 0
+        for texts, waits in rows:
+            sizes.append(sum(map(tokens, texts)))
+            bounds.append(sum(map(most_tokens, texts)))
+            waiting += waits
+        total = max(self.count.expected + len(sizes), 1)
+        return Rows(
+            count=self.count.plus(Range.exactly(len(sizes))),
+            tokens=(self.count.expected * self.tokens + sum(sizes)) // total,
+            longest=None if self.longest is None else max([self.longest, *bounds]),
+            text=None if self.most is None else self.most + sum(bounds),
+            waiting=(self.waiting * self.count.expected + waiting) / total,
+        )
 
 
 @dataclass(frozen=True)

@@ -161,16 +161,9 @@ def _forecast_magpie(
     written = TURN if limit is None else min(TURN, limit)
     new = Range(round(n * PASS), n, n)
     longest = None if limit is None else limit * READ_AGAIN
-    count = came.count.plus(new)
-    total = max(count.expected, 1)
+    made = Rows(new, written, longest, None if longest is None else n * longest, waiting=1.0)
     return Estimate(
-        Rows(
-            count,
-            tokens=(came.count.expected * came.tokens + n * written) // total,
-            longest=None if longest is None or came.longest is None else max(longest, came.longest),
-            text=None if longest is None or came.most is None else came.most + n * longest,
-            waiting=(came.waiting * came.count.expected + n) / total,
-        ),
+        came.plus(made),
         calls=Range.exactly(n),
         input_tokens=Range.exactly(n).times(
             tokens(opening.text), tokens(opening.text), most_tokens(opening.text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -174,7 +173,7 @@ def _forecast(
         waiting=1.0,
     )
     if sector != "materials":
-        rows = _together(came, rows)
+        rows = came.plus(rows)
     return Estimate(
         rows,
         calls=calls,
@@ -191,19 +190,6 @@ def _forecast(
         role=by,
         source=f"prompts measured; {FOUND:.0%} of the items asked for are kept, {ITEM} tokens each (assumptions)",
         assumes=f"one new opening in {patience} turns (`patience`)",
-    )
-
-
-def _together(came: Rows, made: Rows) -> Rows:
-    """The rows that came, and after them those that were made."""
-    total = came.count.expected + made.count.expected
-    return replace(
-        made,
-        count=came.count.plus(made.count),
-        tokens=(came.count.expected * came.tokens + made.count.expected * made.tokens) // max(total, 1),
-        longest=None if came.longest is None or made.longest is None else max(came.longest, made.longest),
-        text=None if came.most is None or made.text is None else came.most + made.text,
-        waiting=(came.count.expected * came.waiting + made.count.expected * made.waiting) / max(total, 1),
     )
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from selfinstruct import formats
 from selfinstruct.errors import ConfigError
-from selfinstruct.outlook import Estimate, Outlook, Range, Rows, most_tokens, tokens
+from selfinstruct.outlook import Estimate, Outlook
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Sample
 from selfinstruct.step import Samples, step
@@ -77,25 +77,13 @@ def _sees(place: Place, *, path: str, split: str | None, **_: Any) -> str:
 
 
 def _forecast(outlook: Outlook, *, path: str, on_error: str, **options: Any) -> Estimate:
-    sizes: list[int] = []
-    bounds: list[int] = []
-    waiting = 0
-    for _row, item in _items(outlook.place, path=path, **options):
-        _stop(item, on_error)
-        if not isinstance(item, formats.Fault):
-            sizes.append(sum(tokens(m.content) for m in item.messages))
-            bounds.append(sum(most_tokens(m.content) for m in item.messages))
-            waiting += not item.answered
-    came = outlook.rows
-    total = came.count.expected + len(sizes)
-    rows = Rows(
-        count=came.count.plus(Range.exactly(len(sizes))),
-        tokens=(came.count.expected * came.tokens + sum(sizes)) // max(total, 1),
-        longest=None if came.longest is None else max([came.longest, *bounds]),
-        text=None if came.most is None else came.most + sum(bounds),
-        waiting=(came.waiting * came.count.expected + waiting) / max(total, 1),
-    )
-    return Estimate(rows, source=f"{Path(path).name}: counted")
+    def rows() -> Iterator[tuple[list[str], bool]]:
+        for _place, item in _items(outlook.place, path=path, **options):
+            _stop(item, on_error)
+            if not isinstance(item, formats.Fault):
+                yield [message.content for message in item.messages], not item.answered
+
+    return Estimate(outlook.rows.counted(rows()), source=f"{Path(path).name}: counted")
 
 
 @step(check=_check, sees=_sees, forecast=_forecast)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from selfinstruct.formats import documents
 from selfinstruct.formats.files import Fault
-from selfinstruct.outlook import Estimate, Outlook, Range, Rows, most_tokens, tokens
+from selfinstruct.outlook import Estimate, Outlook
 from selfinstruct.run import Place, Run
 from selfinstruct.sample import Message, Sample, digest
 from selfinstruct.step import Count, Samples, step
@@ -25,22 +25,9 @@ def _sees(place: Place, *, path: str, **_: object) -> object:
 
 
 def _forecast(outlook: Outlook, *, path: str, limit: int | None, **_: object) -> Estimate:
-    texts = [
-        each.text
-        for each in islice(documents.read(outlook.place.path(path)), limit)
-        if not isinstance(each, Fault)
-    ]
-    came = outlook.rows
-    sizes, bounds = [tokens(text) for text in texts], [most_tokens(text) for text in texts]
-    total = came.count.expected + len(texts)
-    rows = Rows(
-        count=came.count.plus(Range.exactly(len(texts))),
-        tokens=(came.count.expected * came.tokens + sum(sizes)) // max(total, 1),
-        longest=None if came.longest is None else max([came.longest, *bounds]),
-        text=None if came.most is None else came.most + sum(bounds),
-        waiting=1.0,
-    )
-    return Estimate(rows, source=f"{Path(path).name}: counted")
+    found = islice(documents.read(outlook.place.path(path)), limit)
+    rows = (([each.text], True) for each in found if not isinstance(each, Fault))
+    return Estimate(outlook.rows.counted(rows), source=f"{Path(path).name}: counted")
 
 
 @step(check=_check, sees=_sees, forecast=_forecast)
