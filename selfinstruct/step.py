@@ -10,22 +10,23 @@ import hashlib
 import inspect
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, ParamSpec, cast, get_type_hints, overload
+from typing import Annotated, Any, Concatenate, ParamSpec, TypeVar, cast, get_type_hints, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from selfinstruct.errors import ConfigError, nearest
+from selfinstruct.errors import ConfigError, DataError, ParseError, nearest
 from selfinstruct.outlook import PASS, Estimate, Outlook
 from selfinstruct.run import Place, Prompt, RoleName, Run
-from selfinstruct.sample import Sample, digest
+from selfinstruct.sample import Sample, digest, rivals
 from selfinstruct.teachers import Completion
 
 Samples = AsyncIterator[Sample]
 Count = Annotated[int, Field(ge=1)]  # for options: a number of things, at least one
 P = ParamSpec("P")
+Read = TypeVar("Read")
 
 Check = Callable[
     ..., None
@@ -148,6 +149,52 @@ async def numbered(samples: Samples) -> AsyncIterator[tuple[Sample, int]]:
         prompt = digest([[message.role, message.content] for message in sample.prompt])
         yield sample, seen[prompt]
         seen[prompt] += 1
+
+
+def contests(
+    run: Run,
+    rows: Iterable[Sample],
+    *,
+    most: int,
+    to: str,
+    before: str,
+    answers: bool = True,
+    per: str | None = None,
+) -> Iterator[list[Sample]]:
+    """The rows that are to be looked at side by side: of one prompt, or of one value of the key `per`. Of more than
+    `most` the later ones are dropped (too_many).
+
+    Raises DataError when `answers` are looked at and a row has none; `to` says what for, `before` which step that is.
+    """
+    for group in rivals(rows, per):
+        if answers and not all(row.answered for row in group):
+            raise DataError(
+                f"a row has no answer to {to}: {group[0].instruction[:60]!r}",
+                f"put a step `answers` or `respond` before `{before}`",
+            )
+        for row in group[most:]:
+            run.drop(row, "too_many", rule="most", threshold=most)
+        yield group[:most]
+
+
+async def clearest(
+    ask: Callable[[int], Awaitable[tuple[list[Read | ParseError], Completion]]], *, draws: int
+) -> tuple[list[Read | ParseError], Completion]:
+    """The reading, of at most `draws`, in which the most items can be read; no more are asked for once all can, or when
+    the provider refuses. `ask` takes the number of the draw.
+    """
+    best: list[Read | ParseError] = []
+    for draw in range(draws):
+        found, completion = await ask(draw)
+        if not best or _readable(found) > _readable(best):
+            best, kept = found, completion
+        if _readable(best) == len(best) or completion.finish_reason == "rejected":
+            break
+    return best, kept
+
+
+def _readable(found: Sequence[Any]) -> int:
+    return sum(not isinstance(each, ParseError) for each in found)
 
 
 async def whole(

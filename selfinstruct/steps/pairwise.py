@@ -7,13 +7,13 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from selfinstruct.errors import DataError, ParseError
+from selfinstruct.errors import ParseError
 from selfinstruct.outlook import PASS, Estimate, Outlook, asked
 from selfinstruct.parse import usable
 from selfinstruct.parse.judgments import Side, better
 from selfinstruct.run import Place, RoleName, Run
-from selfinstruct.sample import Message, digest, rivals
-from selfinstruct.step import Count, Samples, step
+from selfinstruct.sample import Message, digest
+from selfinstruct.step import Count, Samples, contests, step
 from selfinstruct.teachers import Completion
 
 SCHEMA = {
@@ -103,16 +103,7 @@ async def pairwise(
         window: verdicts worked on at a time
     """
     rows = [sample async for sample in samples]
-    groups = []
-    for group in rivals(rows):
-        if not all(row.answered for row in group):
-            raise DataError(
-                f"a row has no answer to compare: {group[0].instruction[:60]!r}",
-                "put a step `answers` or `respond` before `pairwise`",
-            )
-        for row in group[most:]:
-            run.drop(row, "too_many", rule="most", threshold=most)
-        groups.append(group[:most])
+    groups = list(contests(run, rows, most=most, to="compare", before="pairwise"))
 
     async def compare(
         item: tuple[int, int, int],

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from selfinstruct.errors import ConfigError, DataError, ParseError
+from selfinstruct.errors import ConfigError, ParseError
 from selfinstruct.outlook import PASS, Estimate, Outlook, asked
 from selfinstruct.parse import usable
 from selfinstruct.parse.judgments import Rating, ratings
 from selfinstruct.run import Place, RoleName, Run
-from selfinstruct.sample import Message, Sample, digest, rivals, transcript
-from selfinstruct.step import Count, Samples, step
+from selfinstruct.sample import Message, Sample, digest, transcript
+from selfinstruct.step import Count, Samples, clearest, contests, step
 from selfinstruct.teachers import Completion
 
 Of = Literal["answers", "prompts"]
@@ -93,23 +92,16 @@ async def rank(
     """
     rows = [sample async for sample in samples]
     groups = []
-    for group in rivals(rows, per):
-        if of == "answers" and not all(row.answered for row in group):
-            raise DataError(
-                f"a row has no answer to rank: {group[0].instruction[:60]!r}",
-                "put a step `answers` or `respond` before `rank`",
-            )
-        for row in group[most:]:
-            run.drop(row, "too_many", rule="most", threshold=most)
+    for group in contests(run, rows, most=most, to="rank", before="rank", answers=of == "answers", per=per):
         if len(group) == 1:
             run.drop(group[0], "alone")
         else:
-            groups.append(group[:most])
+            groups.append(group)
 
     async def score(group: list[Sample]) -> tuple[list[Sample], list[Rating | ParseError], Completion]:
         ids = [row.id for row in group]
-        best: list[Rating | ParseError] = []
-        for draw in range(draws):
+
+        async def ask(draw: int) -> tuple[list[Rating | ParseError], Completion]:
             order = list(range(len(group)))
             if fidelity == "fixed":
                 run.rng("order", draw, *ids).shuffle(order)
@@ -127,12 +119,9 @@ async def rank(
                 read = ratings(usable(completion), len(group), 1, len(group) + 1)
             except ParseError as fault:
                 read = [fault] * len(group)
-            found = [read[order.index(place)] for place in range(len(group))]
-            if not best or _readable(found) > _readable(best):
-                best, kept = found, completion
-            if _readable(best) == len(group) or completion.finish_reason == "rejected":
-                break
-        return group, best, kept
+            return [read[order.index(place)] for place in range(len(group))], completion
+
+        return group, *await clearest(ask, draws=draws)
 
     unscored = ranked = tied = 0
     async for group, verdict, completion in run.map(score, groups, window=run.window(window, by)):
@@ -154,10 +143,6 @@ async def rank(
     )
     if unscored > 0.2 * (ranked + unscored):
         run.note(warning=f"{unscored} of {ranked + unscored} {of} lack a score")
-
-
-def _readable(found: Sequence[Rating | ParseError]) -> int:
-    return sum(isinstance(each, Rating) for each in found)
 
 
 def _text(row: Sample, of: Of) -> str:

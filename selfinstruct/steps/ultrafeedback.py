@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from selfinstruct.errors import ConfigError, DataError, ParseError
+from selfinstruct.errors import ConfigError, ParseError
 from selfinstruct.outlook import PASS, Estimate, Outlook, asked
 from selfinstruct.parse import usable
 from selfinstruct.parse.judgments import Rating, ratings
 from selfinstruct.run import Place, RoleName, Run
-from selfinstruct.sample import Message, Sample, digest, rivals
-from selfinstruct.step import Count, Samples, step
+from selfinstruct.sample import Message, Sample, digest
+from selfinstruct.step import Count, Samples, clearest, contests, step
 from selfinstruct.teachers import Completion
 
 Aspect = Literal["instruction_following", "honesty", "truthfulness", "helpfulness"]
@@ -125,25 +124,18 @@ async def ultrafeedback(
     """
     rows = [sample async for sample in samples]
     groups = []
-    for group in rivals(rows):
-        if not all(row.answered for row in group):
-            raise DataError(
-                f"a row has no answer to rate: {group[0].instruction[:60]!r}",
-                "put a step `answers` or `respond` before `ultrafeedback`",
-            )
-        for row in group[most:]:
-            run.drop(row, "too_many", rule="most", threshold=most)
+    for group in contests(run, rows, most=most, to="rate", before="ultrafeedback"):
         if len(group) < least:
             for row in group:
                 run.drop(row, "alone", rule="least", value=len(group), threshold=least)
         else:
-            groups.append(group[:most])
+            groups.append(group)
 
     async def rate(item: tuple[list[Sample], Aspect]) -> tuple[list[Rating | ParseError], Completion]:
         group, aspect = item
         ids = [row.id for row in group]
-        best: list[Rating | ParseError] = []
-        for draw in range(draws):
+
+        async def ask(draw: int) -> tuple[list[Rating | ParseError], Completion]:
             order = run.rng("order", aspect, draw, *ids).sample(range(len(group)), len(group))
             prompt = run.render(
                 "ultrafeedback/aspect",
@@ -160,12 +152,9 @@ async def ultrafeedback(
                 read = ratings(usable(completion), len(group), LOW, HIGH)
             except ParseError as fault:
                 read = [fault] * len(group)
-            found = [read[order.index(place)] for place in range(len(group))]
-            if not best or _readable(found) > _readable(best):
-                best, kept = found, completion
-            if _readable(best) == len(group) or completion.finish_reason == "rejected":
-                break
-        return best, kept
+            return [read[order.index(place)] for place in range(len(group))], completion
+
+        return await clearest(ask, draws=draws)
 
     items = [(group, aspect) for group in groups for aspect in aspects]
     given: dict[Aspect, Counter[int]] = {aspect: Counter() for aspect in aspects}
@@ -198,10 +187,6 @@ async def ultrafeedback(
             feedback = {name: rating.reason for name, rating in zip(aspects, read, strict=True)}
             yield row.score(**scores, overall=overall).note(feedback=feedback)
     _report(run, given, unscored, len(groups))
-
-
-def _readable(found: Sequence[Rating | ParseError]) -> int:
-    return sum(isinstance(each, Rating) for each in found)
 
 
 def _report(run: Run, given: dict[Aspect, Counter[int]], unscored: int, prompts: int) -> None:
