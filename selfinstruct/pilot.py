@@ -17,7 +17,7 @@ from selfinstruct.errors import SelfInstructError
 from selfinstruct.outlook import Measured
 from selfinstruct.pipeline import Pipeline, about, finish, same
 from selfinstruct.plan import PlanRow, by_the_row, plan
-from selfinstruct.run import Item, Place, Result, Role, Run, Session, _aiter
+from selfinstruct.run import Item, Place, Result, Role, Run, Session, streamed
 from selfinstruct.sample import Sample
 from selfinstruct.step import Step
 from selfinstruct.store import Filed, Store
@@ -112,7 +112,7 @@ class _Run(Run):
                 return None
 
         async def source() -> AsyncIterator[Item]:
-            async for item in _aiter(items):
+            async for item in streamed(items):
                 yield item
                 if left_out:
                     return

@@ -496,7 +496,7 @@ class Run:
         Item i+window is made only after result i was consumed: a loop whose items depend on earlier results therefore
         depends on the window, never on concurrency or latency. Consume it to its end: to stop early, end the items.
         """
-        source = _aiter(items)
+        source = streamed(items)
         flying: deque[asyncio.Task[Result]] = deque()
         more = True
         try:
@@ -581,7 +581,7 @@ class Run:
             yield from self._session.store.samples(n)
 
 
-async def _aiter(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
+async def streamed(items: Iterable[Item] | AsyncIterable[Item]) -> AsyncIterator[Item]:
     if isinstance(items, AsyncIterable):
         async for item in items:
             yield item
