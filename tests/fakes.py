@@ -71,6 +71,22 @@ class Echo:
         self.closed = True
 
 
+class Scripted(Echo):
+    """Answers draw i with `write(i)`; stops where the request's stop strings say, as providers do."""
+
+    def __init__(self, write: Callable[[int], str | Completion], **options: Any) -> None:
+        super().__init__(model=options.pop("model", "scripted"), **options)
+        self.write = write
+
+    async def complete(self, request: Request) -> Completion:
+        await super().complete(request)
+        answer = self.write(request.draw)
+        if isinstance(answer, Completion):
+            return answer
+        ends = [answer.find(stop) for stop in request.params.get("stop", ()) if stop in answer]
+        return Completion(answer[: min(ends, default=len(answer))])
+
+
 def prompt_of(request: Request) -> str:
     return request.text if request.text is not None else request.messages[-1].content
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Echo
+from fakes import Scripted
 from rouge_score.rouge_scorer import RougeScorer
 
 from selfinstruct.errors import ConfigError, DataError, TeacherError
@@ -53,22 +53,6 @@ def as_json(rows: Sequence[Row]) -> str:
     return json.dumps(
         {"tasks": [dict(zip(("instruction", "input", "output"), row, strict=True)) for row in rows]}
     )
-
-
-class Scripted(Echo):
-    """Answers draw i with `write(i)`; stops where the request's stop strings say, as providers do."""
-
-    def __init__(self, write: Callable[[int], str | Completion], **options: Any) -> None:
-        super().__init__(model=options.pop("model", "scripted"), **options)
-        self.write = write
-
-    async def complete(self, request: Request) -> Completion:
-        await super().complete(request)
-        answer = self.write(request.draw)
-        if isinstance(answer, Completion):
-            return answer
-        ends = [answer.find(stop) for stop in request.params.get("stop", ()) if stop in answer]
-        return Completion(answer[: min(ends, default=len(answer))])
 
 
 def seeds_file(folder: Path, rows: Sequence[Row] = SEEDS) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import Echo, prompt_of
+from fakes import Scripted, prompt_of
 from given import given
 from rouge_score.rouge_scorer import RougeScorer
 
@@ -51,22 +51,6 @@ def fresh(draw: int, count: int = 8) -> list[str]:
 
 def as_list(texts: Sequence[str], first: int = 9) -> str:
     return "\n".join(f"{number}. {text}" for number, text in enumerate(texts, first)).partition(".")[2]
-
-
-class Scripted(Echo):
-    """Answers draw i with `write(i)`; stops where the request's stop strings say, as providers do."""
-
-    def __init__(self, write: Callable[[int], str | Completion], **options: Any) -> None:
-        super().__init__(model=options.pop("model", "scripted"), **options)
-        self.write = write
-
-    async def complete(self, request: Request) -> Completion:
-        await super().complete(request)
-        answer = self.write(request.draw)
-        if isinstance(answer, Completion):
-            return answer
-        ends = [answer.find(stop) for stop in request.params.get("stop", ()) if stop in answer]
-        return Completion(answer[: min(ends, default=len(answer))])
 
 
 def grown(
