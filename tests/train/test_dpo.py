@@ -100,7 +100,6 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path: Path, stu
 
 def rows(path: Path, n: int, seed: int) -> str:
     """Questions with their right answers, and the wrong ones as rejected, in a file of whole samples."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from selfinstruct.formats import parquet
@@ -114,7 +113,6 @@ def rows(path: Path, n: int, seed: int) -> str:
     with path.open("wb") as file:
         parquet.write(found, file)
     assert pq.read_table(path).num_rows == n + 4
-    assert pa is not None
     return str(path)
 
 
